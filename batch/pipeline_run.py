@@ -220,22 +220,27 @@ class PipelineRun:
         """Return whether to read all of bronze.
 
         Also if the shop has changed a table, or a user its contract file; and, where a cluster
-        does it, at the first load.
+        does it, at the first load of more than one batch.
         """
         if self.is_rebuild or not (entity.is_derived or self.cluster):
             return self.is_rebuild
         current = self.lake.open("silver", entity.silver)
         if current is not None and entity.is_derived and is_outdated(current, entity):
             return True
-        if self.cluster is None:
-            return False
-        return current is None or not self._is_loaded(current, entity)
+        return self.cluster is not None and self._is_large_load(current, entity)
 
-    def _is_loaded(self, current: DeltaTable, entity: Entity) -> bool:
-        """Return whether a table has what bronze has any of: it is created before a first load."""
-        bronze = self.lake.open("bronze", entity.bronze)
-        ends = BronzeSource(bronze).ends if bronze else {}
-        return not ends or any(starting_position(current, partition) for partition in ends)
+    def _is_large_load(self, current: DeltaTable | None, entity: Entity) -> bool:
+        """Return whether a table lacks all of what bronze has: it is created before a first load.
+
+        A rebuild of a single batch is made here, too, but yields to any commit of another table.
+        """
+        delta = self.lake.open("bronze", entity.bronze)
+        if delta is None:
+            return False
+        bronze = BronzeSource(delta)
+        if current and any(starting_position(current, partition) for partition in bronze.ends):
+            return False
+        return bronze.count_batches(bronze.ends, self.rules.batch) > 1
 
     def pin(self, versions: Mapping[str, int] | None = None) -> Silver:
         """Open silver's tables at these versions; tables that are not given at the newest.

@@ -46,6 +46,15 @@ class Differences:
         """Return how many of them are not among the examples."""
         return max(0, self.count - len(self.examples))
 
+    def plus(self, other: "Differences") -> "Differences":
+        """Return the differences of both."""
+        return Differences(
+            added=self.added + other.added,
+            changed=self.changed + other.changed,
+            removed=self.removed + other.removed,
+            examples=[*self.examples, *other.examples][:EXAMPLES],
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableDiff:

@@ -29,25 +29,25 @@ def spark_of(
     engine: Engine | None, *, is_used: bool = True
 ) -> "AbstractContextManager[Cluster | None]":
     """Return Spark's cluster if it is asked for and used; all jobs in its block have one driver."""
-    return (_cluster(engine) if is_used else None) or nullcontext()
+    from batch.spark.cluster import Cluster
+
+    return (Cluster.of_settings(engine, _programs) if is_used else None) or nullcontext()
 
 
-def _cluster(engine: Engine | None) -> "Cluster | None":
-    """Return Spark's cluster if it is asked for, and what its driver runs on, installed."""
+def _programs() -> dict[str, str]:
+    """Return the variables by which a driver finds what it runs on, which is installed."""
     from importlib.util import find_spec
 
-    from batch.spark.cluster import Cluster
+    from lakehouse.environment import environment
     from lakehouse.errors import StopPipelineError
-    from lakehouse.settings import BatchSettings, default_uv
+    from lakehouse.settings import default_uv
     from stack.paths import Cache, StackConfig
     from stack.spark.install import driver_of, ensure_spark, programs_of
 
-    if (engine or BatchSettings().engine) != Engine.SPARK:
-        return None
     config = StackConfig()
-    if find_spec("pyspark") is not None:
+    if "PYSPARK_DRIVER_PYTHON" in environment() or find_spec("pyspark") is not None:
         # In an environment that has Spark, as those of clusters have, its own variables count.
-        return Cluster(settings=config.spark, programs=driver_of(config))
+        return driver_of(config)
     cache, uv = Cache(root=config.stack.cache_dir), default_uv()
     if not cache.spark.exists():
         if uv is None:
@@ -55,4 +55,4 @@ def _cluster(engine: Engine | None) -> "Cluster | None":
             raise StopPipelineError(problem, "Run through ./pipeline, or put uv on the PATH.")
         with err_console.status("installing Spark"):
             ensure_spark(cache, uv)
-    return Cluster(settings=config.spark, programs=programs_of(cache) | driver_of(config))
+    return programs_of(cache) | driver_of(config)

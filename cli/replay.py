@@ -13,6 +13,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from cli.engine import Engine, EngineOption, spark_of
 from cli.layers import option
 from cli.output import Format, FormatOption, console, err_console, print_json, print_rows
 from lakehouse.layers import Layer
@@ -55,6 +56,7 @@ def replay(  # noqa: PLR0913 - one for each option
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would be read and recomputed.")
     ] = False,
+    engine: EngineOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Apply a range of changes to a layer again, and compare its tables before and after.
@@ -66,7 +68,8 @@ def replay(  # noqa: PLR0913 - one for each option
     before and after; otherwise the differing rows are listed.
 
     After an interruption the same command resumes where it stopped, or starts
-    over if bronze was rewritten since.
+    over if bronze was rewritten since. On Spark, its workers validate and
+    compare silver; they keep nothing of an interrupted replay.
 
     Example: ./pipeline replay --into silver --entity orders --from-offset 0:1500 --dry-run
     """
@@ -76,14 +79,20 @@ def replay(  # noqa: PLR0913 - one for each option
     if bool(entity) == all_:
         message = "Choose tables: either --entity NAME or --all."
         raise typer.BadParameter(message)
+    is_of_silver = into in (Layer.BRONZE, Layer.SILVER)
+    if engine is Engine.SPARK and not is_of_silver:
+        message = f"Spark replays silver; it cannot be combined with --into {into}."
+        raise typer.BadParameter(message)
     chosen = Selection.parsed(
         from_offset=from_offset or (), to_offset=to_offset or (), from_time=from_time,
         to_time=to_time,
     )  # fmt: skip
-    with showing() as on_progress:
+    is_used = is_of_silver and not dry_run
+    with spark_of(engine, is_used=is_used) as cluster, showing() as on_progress:
         work = Replaying.of_settings(
-            into=into, entities=entity or (), selection=chosen, only=only, on_progress=on_progress
-        )
+            into=into, entities=entity or (), selection=chosen, only=only,
+            on_progress=on_progress, cluster=cluster,
+        )  # fmt: skip
         described = work.described()
         plan = list(work.plan(described)) if dry_run else []
         outcome = None if dry_run else work.run(described)

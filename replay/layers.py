@@ -9,6 +9,7 @@ from batch import live
 from batch.lock import only_one
 from batch.pipeline_run import PipelineRun, consolidate
 from batch.silver.run import SilverRules
+from batch.spark.cluster import Cluster
 from batch.table_diff import TableDiff
 from batch.warehouse.chosen import Chosen
 from batch.warehouse.source import silver_sources
@@ -38,6 +39,7 @@ class Replay:
         workspaces: folder of the folders from which interrupted replays resume.
         code: version of code and contracts; a replay by another version is not resumed.
         on_progress: called with the current step, the amount done, and the total.
+        cluster: of Spark, for silver; None for this process.
     """
 
     lake: Lake
@@ -47,6 +49,7 @@ class Replay:
     workspaces: Path
     code: str
     on_progress: Progress
+    cluster: Cluster | None = None
 
     def silver(self, chosen: ChosenRange, request: Mapping[str, object]) -> SilverReplay:
         """Recompute the keys of a range in silver.
@@ -69,6 +72,7 @@ class Replay:
                 ranges=chosen.ranges,
                 folder=folder,
                 alone=lambda: self._alone(part=f"silver {entity.table}"),
+                cluster=self.cluster,
                 on_progress=self.on_progress,
             ).run()
 

@@ -12,6 +12,7 @@ from batch.contracts.stored import known_contracts
 from batch.lock import first_of
 from batch.runs import Kind, Run, recorded
 from batch.silver.run import SilverRules, chosen_entities
+from batch.spark.cluster import Cluster
 from batch.table_diff import TableDiff
 from batch.warehouse.validated import QuarantineLimit
 from lakehouse.connections import secrets, warehouse, writing_lake
@@ -118,6 +119,7 @@ class Replaying:
         selection: the range of their changes.
         only: do not replay the layers above.
         on_progress: called with the current step, the amount done, and the total.
+        cluster: of Spark, for silver; None for this process.
     """
 
     into: Layer
@@ -125,6 +127,7 @@ class Replaying:
     selection: Selection
     only: bool
     on_progress: Progress
+    cluster: Cluster | None = None
 
     @classmethod
     def of_settings(
@@ -135,6 +138,7 @@ class Replaying:
         selection: Selection,
         only: bool,
         on_progress: Progress,
+        cluster: Cluster | None = None,
     ) -> "Replaying":
         """Check names before anything starts.
 
@@ -143,7 +147,7 @@ class Replaying:
         """
         replaying = cls(
             into=into, entities=tuple(entities), selection=selection, only=only,
-            on_progress=on_progress,
+            on_progress=on_progress, cluster=cluster,
         )  # fmt: skip
         if into is not Layer.BRONZE:
             chosen_entities(entities, replaying._contracts)
@@ -329,4 +333,5 @@ class Replaying:
             workspaces=self._workspaces,
             code=f"{code_version()} {contracts_version()}",
             on_progress=self.on_progress,
+            cluster=self.cluster,
         )

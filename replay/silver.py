@@ -8,6 +8,7 @@ half done is finished first, so that all tables are at the same offsets.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,17 @@ from deltalake import DeltaTable
 
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import SilverTable
+from batch.silver.distributed import SilverJob
+from batch.silver.distributed_replay import ReplayJob, StoredTable, replayed_by
 from batch.silver.keys import keys_named, names_of, names_standing
-from batch.silver.offsets import OffsetRanges, is_within
-from batch.silver.replace import Target, replace_differing
+from batch.silver.offsets import OffsetRanges
+from batch.silver.replace import Scope, ShardDiff, Target, replace_differing
 from batch.silver.revalidated import Revalidated
 from batch.silver.run import SilverRules, consolidate_silver
 from batch.silver.shards import Shards
-from batch.silver.tables import Rows, SilverTables, is_outdated
+from batch.silver.tables import SilverTables, is_outdated
+from batch.spark.cluster import Cluster
+from batch.spark.files import Place
 from batch.table_diff import TableDiff
 from lakehouse.cleaning.transforms.latest import ORDER
 from lakehouse.contracts import Entity
@@ -80,6 +85,8 @@ class SilverReplayer:
             was rewritten since.
         alone: blocks consolidations of the entity.
         keys: as in Kafka; if given, the range does not matter.
+        cluster: of Spark, whose workers validate and compare if there is more than one batch. It
+            keeps nothing, and consolidations of the entity wait for all of it.
         on_progress: called with the progress.
     """
 
@@ -90,6 +97,7 @@ class SilverReplayer:
     folder: Path
     alone: Alone
     keys: pl.Series | None = None
+    cluster: Cluster | None = None
     on_progress: Progress = lambda _what, _done, _total: None
 
     def run(self) -> SilverReplay:
@@ -116,7 +124,10 @@ class SilverReplayer:
         ends = _ends(tables.current, bronze)
         revalidated = self._revalidated(tables, bronze, ends)
         went_on = revalidated.batches > 0
-        self._validate(revalidated, bronze, ends)
+        # A single batch is validated no faster elsewhere, and a driver takes long to begin.
+        cluster = self.cluster if len(self._batches(bronze, ends)) > 1 else None
+        if cluster is None:
+            self._validate(revalidated, bronze, ends)
         with self.alone():
             bronze, tables = self._opened()
             if not _is_level(tables, bronze):
@@ -124,9 +135,12 @@ class SilverReplayer:
                 action = "Run the same replay again: it resumes where it stopped."
                 raise RetryLaterError(problem, action)
             revalidated.tables = tables
-            self._validate(revalidated, bronze, _ends(tables.current, bronze))
-            revalidated.require_kept()
-            found = list(self._replaced(revalidated, bronze.keyless(self.ranges)))
+            if cluster is None:
+                self._validate(revalidated, bronze, _ends(tables.current, bronze))
+                revalidated.require_kept()
+                found = list(self._replaced(revalidated, bronze.keyless(self.ranges)))
+            else:
+                found = list(self._replaced_by(cluster, revalidated, bronze))
         keys = None if revalidated.keys is None else len(revalidated.keys)
         return SilverReplay(
             entity=self.entity.table, ranges=self.ranges, went_on=went_on, keys=keys,
@@ -213,73 +227,97 @@ class SilverReplayer:
 
     def _replaced(self, revalidated: Revalidated, keyless: pl.DataFrame) -> Iterator[TableDiff]:
         """Replace the rows of each table, the current rows last, as in every commit to silver."""
-        tables, entity, key = revalidated.tables, self.entity, self.entity.key
         names = None
         if revalidated.keys is not None:
             names = pl.concat([revalidated.names(), self._kept(_STANDING)]).unique()
+        for kind, name, target in self._targets(revalidated, names, keyless):
+            put = partial(
+                replace_differing, target, partial(revalidated.of_kind, kind),
+                shards=revalidated.files.count, limits=self.rules.batch,
+            )  # fmt: skip
+            yield self._proved(name, target, put)
+
+    def _replaced_by(
+        self, cluster: Cluster, revalidated: Revalidated, bronze: BronzeSource
+    ) -> Iterator[TableDiff]:
+        """Replace the rows of each table by those that a cluster finds to differ."""
+        tables, shards = revalidated.tables, revalidated.files.count
+        self.on_progress(f"{self.entity.table}: on Spark", 0, 0)
+        standing = None if revalidated.keys is None else self._kept(_STANDING)
+        targets = list(self._targets(revalidated, standing, bronze.keyless(self.ranges)))
+        lake = self.lake.afresh()
+        found = replayed_by(cluster, ReplayJob(
+            validation=SilverJob(
+                tables=SilverTables(lake, self.entity, self.rules.retention_hours),
+                rules=self.rules,
+                run_id="",
+                version=bronze.delta.version(),
+                ends=bronze.ends,
+                batches=self._batches(bronze, _ends(tables.current, bronze)),
+                shards=shards,
+                uncounted={},
+                places={kind: Place.of(one.delta, lake.options) for kind, _, one in targets},
+                keys=revalidated.keys,
+            ),
+            stored={
+                kind: StoredTable.of(name, one, shards=shards) for kind, name, one in targets
+            },
+        ))  # fmt: skip
+        revalidated.read, revalidated.broken = found.read, found.broken
+        for kind, name, target in targets:
+            yield self._proved(name, target, partial(found.replace, kind, target))
+
+    def _batches(
+        self, bronze: BronzeSource, ends: Mapping[EpochPartition, int]
+    ) -> tuple[OffsetRanges, ...]:
+        return tuple(bronze.batches(up_to(ends), self.rules.batch))
+
+    def _targets(
+        self, revalidated: Revalidated, names: pl.Series | None, keyless: pl.DataFrame
+    ) -> Iterator[tuple[str, str, Target]]:
+        """Yield kind, name and rows of each table."""
+        tables, entity, key = revalidated.tables, self.entity, self.entity.key
+        of_names = Scope(column=key, keys=names, keyless=keyless, ranges={})
         quarantine = Target(
             delta=tables.quarantine.delta,
             identity=COORDINATE,
             sharded_by="_offset",
-            scope=self._scope("key", revalidated.keys, keyless, self.ranges),
+            scope=Scope(column="key", keys=revalidated.keys, keyless=keyless, ranges=self.ranges),
             is_all=names is None,
             partition="entity",
             shard=entity.table,
         )
-        yield self._proved(QUARANTINE, quarantine, revalidated.quarantine, revalidated.files.count)
+        yield "quarantine", QUARANTINE, quarantine
         if tables.history is not None and entity.history is not None:
             history = Target(
                 delta=tables.history.delta,
                 identity=(key, *ORDER),
                 sharded_by=key,
-                scope=self._scope(key, names, keyless),
+                scope=of_names,
                 is_all=names is None,
             )
-            yield self._proved(
-                entity.history, history, revalidated.history, revalidated.files.count
-            )
+            yield "history", entity.history, history
         current = Target(
             delta=tables.current.delta,
             identity=(key,),
             sharded_by=key,
-            scope=self._scope(key, names, keyless),
+            scope=of_names,
             is_all=names is None,
             partition=entity.partition,
         )
-        yield self._proved(entity.silver, current, revalidated.current, revalidated.files.count)
+        yield "current", entity.silver, current
 
-    def _scope(
-        self,
-        column: str,
-        keys: pl.Series | None,
-        keyless: pl.DataFrame,
-        ranges: OffsetRanges | None = None,
-    ) -> Rows:
-        """Return a filter for the rows of these keys, and all rows of some ranges.
-
-        Records without a key belong to no selected key, so rows that they wrote stay.
-        """
-
-        def narrowed(rows: pl.LazyFrame) -> pl.LazyFrame:
-            if keys is None:
-                return rows
-            is_chosen = pl.col(column).is_in(keys.implode()) | is_within(ranges or {})
-            return rows.filter(is_chosen).join(keyless.lazy(), on=COORDINATE, how="anti")
-
-        return narrowed
-
-    def _proved(
-        self, name: str, target: Target, fresh: Callable[[int], pl.DataFrame], shards: int
-    ) -> TableDiff:
+    def _proved(self, name: str, target: Target, put: Callable[[], ShardDiff]) -> TableDiff:
         version = target.delta.version()
-        found, before = replace_differing(target, fresh, shards=shards, limits=self.rules.batch)
-        if not target.is_all:
-            before = self._digest(name, target, version)
+        diff = put()
+        before = diff.before if target.is_all else self._digest(name, target, version)
         target.delta.update_incremental()
         is_same = target.delta.version() == version
         after = before if is_same else self._digest(name, target, target.delta.version())
         table = name if target.shard is None else f"{name} of {target.shard}"
-        return TableDiff(layer="silver", table=table, before=before, after=after, differences=found)
+        return TableDiff(
+            layer="silver", table=table, before=before, after=after, differences=diff.found
+        )
 
     def _digest(self, name: str, target: Target, version: int) -> Digest:
         uri = self.lake.uri("silver", name)

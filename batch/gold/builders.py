@@ -19,7 +19,7 @@ from batch.gold.customers import (
     months_of_sales,
 )
 from batch.gold.silver import KEY_TYPES, SIGN, MissingFeedError
-from batch.gold.task import Batch, Replacement, Since, Task, collected, height, lines_of_month
+from batch.gold.task import Batch, Replacement, Since, Task, height, lines_of_month
 from batch.gold.transforms import Frame
 from batch.gold.transforms.behaviour import customer_behaviour
 from batch.gold.transforms.products import product_performance
@@ -37,6 +37,7 @@ from lakehouse.contracts.gold import (
     month_of,
 )
 from lakehouse.delta import scan
+from lakehouse.frames import collected
 
 _VISIT = (
     "interaction_id", "customer_id", "session_id", "product_id", "interaction_type", "device",

@@ -21,7 +21,6 @@ from batch.gold.task import (
     Replacement,
     Since,
     Task,
-    collected,
     height,
     lines_of_month,
     lines_of_orders,
@@ -36,6 +35,7 @@ from batch.gold.transforms.sale_lines import counts
 from lakehouse.contracts.gold import DAY
 from lakehouse.delta import scan
 from lakehouse.errors import RetryLaterError
+from lakehouse.frames import collected
 
 _SUMS = tuple(name for name in TOTALS if not name.endswith("_date") and name != "customer_id")
 _FIRST, _LAST = "first_order_date", "last_order_date"

@@ -14,9 +14,9 @@ import polars as pl
 from deltalake import DeltaTable
 
 from batch.gold.silver import Silver
-from batch.gold.transforms import Frame
 from batch.gold.transforms.sale_lines import sale_lines
 from lakehouse.contracts.gold import GoldTable
+from lakehouse.frames import collected
 from lakehouse.lake import Lake
 
 Since = Mapping[str, int]
@@ -90,11 +90,6 @@ def cached(path: Path, compute: Callable[[], pl.DataFrame]) -> pl.LazyFrame:
         compute().write_parquet(part, compression="lz4", statistics=False)
         part.rename(path)
     return pl.scan_parquet(path)
-
-
-def collected(frame: Frame) -> pl.DataFrame:
-    """Return what a transformation computes."""
-    return pl.DataFrame(frame.collect().to_native())
 
 
 def height(frame: pl.LazyFrame) -> int:

@@ -26,6 +26,7 @@ from lakehouse.contracts import Entity
 from lakehouse.contracts.model import UNKNOWN
 from lakehouse.contracts.schemas import COORDINATE, QUARANTINE
 from lakehouse.delta import retry_later, scan
+from lakehouse.frames import collected
 from lakehouse.lake import Lake
 from lakehouse.offsets import (
     EpochPartition,
@@ -179,13 +180,22 @@ class _Comparison:
     def on(self, cluster: Cluster, groups: Sequence[OffsetRanges]) -> list[list[LayerFindings]]:
         """Compare groups on a cluster."""
         stored = self.stored
-        tables = (stored.current, stored.history, stored.quarantine.delta, self.bronze.delta)
+        tables = {
+            ("silver", self.entity.silver): stored.current,
+            ("silver", self.entity.history): stored.history,
+            ("silver", QUARANTINE): stored.quarantine.delta,
+            ("bronze", self.entity.bronze): self.bronze.delta,
+        }
         job = _Groups(
             lake=self.tables.lake.afresh(),
             rules=self.rules,
             entity=self.entity,
             examples=self.examples,
-            versions=tuple(None if one is None else one.version() for one in tables),
+            versions={
+                (layer, name): delta.version()
+                for (layer, name), delta in tables.items()
+                if name is not None and delta is not None
+            },
             ends=self.bronze.ends,
             groups=tuple(groups),
         )
@@ -203,7 +213,7 @@ class _Comparison:
             taken = valid.filter(is_within(_until(batch, self.current_ends)))
             both = taken if newest is None else pl.concat([newest, taken])
             rows = latest(nw.from_native(both.lazy()), self.entity.key)
-            newest = pl.DataFrame(rows.collect().to_native())
+            newest = collected(rows)
             if self.entity.history:
                 versions.append(valid.filter(is_within(_until(batch, self.history_ends))))
             found += accounted
@@ -286,7 +296,7 @@ class _Groups:
     """The comparison of one entity as a job for several machines: each task takes a group of keys.
 
     Attributes:
-        versions: of the tables of current rows, history and quarantine, and of bronze.
+        versions: of the tables that there are, by layer and name.
         ends: of bronze.
     """
 
@@ -294,7 +304,7 @@ class _Groups:
     rules: SilverRules
     entity: Entity
     examples: Examples
-    versions: tuple[int | None, ...]
+    versions: Mapping[tuple[str, str], int]
     ends: _Ends
     groups: Sequence[OffsetRanges]
     shards: int = 1
@@ -314,22 +324,15 @@ class _Groups:
 
     @cached_property
     def _comparison(self) -> _Comparison:
-        names = (self.entity.silver, self.entity.history, QUARANTINE, self.entity.bronze)
-        layers = ("silver", "silver", "silver", "bronze")
-        current, history, quarantine, bronze = (
-            None
-            if name is None or version is None
-            else self.lake.existing(layer, name, version=version)
-            for layer, name, version in zip(layers, names, self.versions, strict=True)
-        )
-        if bronze is None:
-            message = "there is no job without bronze"
-            raise AssertionError(message)
-        source = BronzeSource(bronze, self.ends)
+        tables = {
+            table: self.lake.existing(*table, version=version)
+            for table, version in self.versions.items()
+        }
+        source = BronzeSource(tables["bronze", self.entity.bronze], self.ends)
         stored = _Tables(
-            current=current,
-            history=history,
-            quarantine=_Quarantine(self.lake, quarantine),
+            current=tables.get(("silver", self.entity.silver)),
+            history=tables.get(("silver", self.entity.history or "")),
+            quarantine=_Quarantine(self.lake, tables.get(("silver", QUARANTINE))),
             bronze=source,
         )
         return _Comparison(self.lake, self.rules, self.entity, stored, source, self.examples)

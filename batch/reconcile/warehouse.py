@@ -35,6 +35,7 @@ from lakehouse.contracts.gold import MONEY
 from lakehouse.contracts.schemas import history_schema, silver_schema
 from lakehouse.delta import scan
 from lakehouse.errors import GoneError, StopPipelineError
+from lakehouse.frames import collected
 from lakehouse.lake import Lake
 from lakehouse.postgres import explained
 from lakehouse.trouble import Service
@@ -213,7 +214,7 @@ class WarehouseComparison:
                 nw.from_native(self._silver(name).filter(shard.of_silver())) for name in by_order
             )
             valued = sale_lines(orders, lines, payments, nw.from_native(self._silver(products)))
-            rows = pl.DataFrame(valued.collect().to_native())
+            rows = collected(valued)
             found += LayerFindings(in_no_fact=self._in_no_fact(orders, rows, payments))
             expected = rows.select(pl.col(n).cast(t) for n, t in names.items())
             stored = self._read("mart.fact_transactions", names, shard)
@@ -227,7 +228,7 @@ class WarehouseComparison:
         held = lines.group_by("order_id").agg(pl.col("total_cents", "refund_cents").sum())
         total, refund = pl.col("base_total_cents"), pl.col("refund").fill_null(0)
         lacking = (
-            pl.DataFrame(order.collect().to_native())
+            collected(order)
             .join(held, on="order_id", how="left")
             .select(
                 key="order_id",
@@ -259,7 +260,7 @@ class WarehouseComparison:
             priced = payments.join(rates, on="order_id", how="left").with_columns(
                 payment_worth().alias("base_amount_cents")
             )
-            rows = pl.DataFrame(priced.collect().to_native())
+            rows = collected(priced)
             is_out_of_range = pl.col("exchange_rate_e8").is_not_null()
             is_out_of_range &= pl.col("base_amount_cents").is_null()
             found += LayerFindings(out_of_range=rows.select(is_out_of_range.sum()).item())

@@ -56,6 +56,7 @@ class SilverJob:
         batches: what each task validates.
         uncounted: changes whose rules are not counted yet.
         places: where files of the tables go.
+        keys: as in Kafka; other keys are skipped, and the names of these are told. None for all.
     """
 
     tables: SilverTables
@@ -67,6 +68,7 @@ class SilverJob:
     shards: int
     uncounted: OffsetRanges
     places: Mapping[str, Place]
+    keys: pl.Series | None = None
 
     @property
     def tasks(self) -> int:
@@ -77,14 +79,14 @@ class SilverJob:
         """Validate a batch of bronze."""
         entity = self.tables.entity
         with tempfile.TemporaryDirectory(prefix="map-") as name:
-            work = self._work(Path(name))
+            work = self.work(Path(name))
             validated = work.add(self._bronze, self.batches[task])
             counts = count_rules(validated.filter(is_within(self.uncounted)), entity, self.run_id)
             report = SilverReport(entity=entity.table, table=entity.silver)
             counted = Counted(report=report.plus(validated, entity), rules=counts)
             yield for_caller(counted)
             for kind, shard, path in work.files.all():
-                if kind != "names":
+                if kind != "names" or self.keys is not None:
                     yield Part(shard=shard, name=f"{kind}/{task}", content=path.read_bytes())
 
     def reduce(self, shard: int, parts: Iterable[Part]) -> bytes:
@@ -92,7 +94,7 @@ class SilverJob:
         if shard == FOR_CALLER:
             return as_found(parts)
         with tempfile.TemporaryDirectory(prefix="reduce-") as name:
-            work = self._work(Path(name))
+            work = self.work(Path(name))
             for part in parts:
                 kind, _, task = part.name.partition("/")
                 work.files.add(part.content, kind, shard, batch=int(task))
@@ -113,11 +115,13 @@ class SilverJob:
     def _write(self, table: str, rows: pl.DataFrame, schema: pa.Schema) -> list[AddAction]:
         return self.places[table].write(rows.to_arrow().cast(schema))
 
-    def _work(self, folder: Path) -> Revalidated:
+    def work(self, folder: Path) -> Revalidated:
+        """Return validated changes in a folder: those of a batch, or of a shard."""
         return Revalidated(
             files=Shards(folder=folder, count=self.shards),
             tables=self.tables,
             validator=self._validator,
+            keys=self.keys,
         )
 
     # A worker keeps the job from task to task, and with it what takes long to make.

@@ -6,8 +6,9 @@ these are many, the table is rewritten shard by shard.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 
 import polars as pl
@@ -16,12 +17,38 @@ from deltalake import DeltaTable, write_deltalake
 
 from batch.merge import replace_rows
 from batch.silver.commit import partitions_with
+from batch.silver.offsets import OffsetRanges, is_within
 from batch.silver.shards import Shards
 from batch.silver.sizes import BatchLimits
-from batch.silver.tables import Rows
 from batch.table_diff import Differences, compare
+from lakehouse.contracts.schemas import COORDINATE
 from lakehouse.delta import CHECKPOINTS, scan, schema_of, with_watermarks, writer_of
 from lakehouse.digest import Digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """A filter for the rows of some keys, and all rows of some ranges. It can be pickled.
+
+    Records without a key belong to no selected key, so rows that they wrote stay.
+
+    Attributes:
+        column: with the keys.
+        keys: None for all rows.
+        keyless: coordinates of records without a key.
+    """
+
+    column: str
+    keys: pl.Series | None
+    keyless: pl.DataFrame
+    ranges: OffsetRanges
+
+    def __call__(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """Filter rows of a table."""
+        if self.keys is None:
+            return rows
+        is_chosen = pl.col(self.column).is_in(self.keys.implode()) | is_within(self.ranges)
+        return rows.filter(is_chosen).join(self.keyless.lazy(), on=COORDINATE, how="anti")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +68,7 @@ class Target:
     delta: DeltaTable
     identity: tuple[str, ...]
     sharded_by: str
-    scope: Rows
+    scope: Scope
     is_all: bool
     shard: str | None = None
     partition: str | None = None
@@ -50,6 +77,11 @@ class Target:
     def schema(self) -> pa.Schema:
         """Return the schema of its rows."""
         return schema_of(self.delta)
+
+    @property
+    def only(self) -> tuple[str, str] | None:
+        """Return the partition to which rows are restricted."""
+        return (self.partition, self.shard) if self.partition and self.shard else None
 
     @property
     def predicate(self) -> str | None:
@@ -64,9 +96,72 @@ class Target:
         return rows.filter(pl.col(self.partition) == self.shard)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ShardDiff:
+    """How the rows of a shard, or of several, differ from those of the table in the scope.
+
+    Attributes:
+        found: numbers and examples.
+        before: digest of the table's rows.
+        rows: new rows that differ.
+        gone: keys of the table's rows that no longer exist.
+        is_rewritten: rather than merged, and without these two: more differ than memory may hold,
+            or a key has several rows.
+    """
+
+    found: Differences
+    before: Digest
+    rows: pl.DataFrame
+    gone: pl.DataFrame
+    is_rewritten: bool
+
+    @classmethod
+    def of(
+        cls, identity: Sequence[str], new: pl.DataFrame, old: pl.DataFrame, limits: BatchLimits
+    ) -> "ShardDiff":
+        """Compare the new rows of a shard with those of the table."""
+        found = Differences()
+        compared = compare(identity, new, old, found)
+        is_doubled = old.height != old.select(identity).unique().height
+        diff = cls(
+            found=found, before=compared.before, rows=compared.differing, gone=compared.gone,
+            is_rewritten=is_doubled,
+        )  # fmt: skip
+        return diff.within(limits)
+
+    def plus(self, other: "ShardDiff", limits: BatchLimits) -> "ShardDiff":
+        """Return the differences of both."""
+        both = ShardDiff(
+            found=self.found.plus(other.found),
+            before=self.before.plus(other.before),
+            rows=pl.concat([self.rows, other.rows]),
+            gone=pl.concat([self.gone, other.gone]),
+            is_rewritten=self.is_rewritten or other.is_rewritten,
+        )
+        return both.within(limits)
+
+    def within(self, limits: BatchLimits) -> "ShardDiff":
+        """Return the same without its rows, if the table is rewritten."""
+        size = self.rows.estimated_size() + self.gone.estimated_size()
+        is_many = self.rows.height + self.gone.height > limits.records or size > limits.bytes
+        if not (is_many or self.is_rewritten):
+            return self
+        rows, gone = self.rows.clear(), self.gone.clear()
+        return replace(self, rows=rows, gone=gone, is_rewritten=True)
+
+    def merge_into(self, target: Target) -> None:
+        """Bring the table to the state of the new rows in one commit, or none if it is there.
+
+        Raises:
+            DeltaError: a conflict with another commit, or the store does not answer.
+        """
+        if self.found.count:
+            _merge(target, self.rows, self.gone)
+
+
 def replace_differing(
     target: Target, fresh: Callable[[int], pl.DataFrame], *, shards: int, limits: BatchLimits
-) -> tuple[Differences, Digest]:
+) -> ShardDiff:
     """Bring the table to the state of `fresh` in one commit, or in none if it is already there.
 
     Args:
@@ -75,36 +170,21 @@ def replace_differing(
         shards: number of shards.
         limits: how many differing rows to hold in memory at most.
 
-    Returns:
-        The differences, and the digest of the previous rows in the scope.
-
     Raises:
         DeltaError: a conflict with another commit, or the store does not answer.
     """
-    found, before = Differences(), Digest()
-    rows, gone, kept, size = [], [], 0, 0.0
-    is_doubled = is_many = False
     with tempfile.TemporaryDirectory(prefix="replace-") as folder:
         stored = _Stored(target=target, files=Shards(folder=Path(folder), count=shards))
-        for shard in range(shards):
-            new, old = fresh(shard), stored.shard(shard)
-            compared = compare(target.identity, new, old, found)
-            before = before.plus(compared.before)
-            is_doubled |= old.height != old.select(target.identity).unique().height
-            for differing in (compared.differing, compared.gone):
-                kept += differing.height
-                size += differing.estimated_size()
-            is_many = kept > limits.records or size > limits.bytes
-            if not is_many:
-                rows.append(compared.differing)
-                gone.append(compared.gone)
-    if not found.count and not is_doubled:
-        return found, before
-    if is_many or is_doubled:
+        diffs = (
+            ShardDiff.of(target.identity, fresh(shard), stored.shard(shard), limits)
+            for shard in range(shards)
+        )
+        diff = reduce(lambda one, other: one.plus(other, limits), diffs)
+    if diff.is_rewritten:
         _overwrite_shards(target, fresh, shards)
     else:
-        _merge(target, pl.concat(rows), pl.concat(gone))
-    return found, before
+        diff.merge_into(target)
+    return diff
 
 
 @dataclass(kw_only=True)
@@ -142,13 +222,18 @@ def _overwrite_shards(target: Target, fresh: Callable[[int], pl.DataFrame], shar
 
     def batches() -> Iterator[pa.RecordBatch]:
         if not target.is_all:
-            others = rows.join(target.scope(rows), on=list(target.identity), how="anti")
+            others = outside(target.scope, target.identity, rows)
             for frame in others.collect_batches(maintain_order=False):
                 yield from frame.to_arrow().cast(target.schema).to_batches()
         for shard in range(shards):
             yield from fresh(shard).to_arrow().cast(target.schema).to_batches()
 
     overwrite(target.delta, batches(), target.schema, predicate=target.predicate)
+
+
+def outside(scope: Scope, identity: Sequence[str], rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the rows of a table that are not in the scope."""
+    return rows.join(scope(rows), on=list(identity), how="anti")
 
 
 def overwrite(

@@ -20,6 +20,7 @@ from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.cleaning.validator import Validator
 from lakehouse.contracts.schemas import QUARANTINE_SCHEMA, silver_schema
 from lakehouse.errors import RetryLaterError
+from lakehouse.frames import collected
 from lakehouse.json_file import read_json, write_json
 from lakehouse.offsets import EpochPartition, OffsetRange
 
@@ -113,6 +114,11 @@ class Revalidated:
             )
             raise RetryLaterError(problem, "Run the same replay again.")
 
+    def of_kind(self, kind: str, shard: int) -> pl.DataFrame:
+        """Return the rows of a shard for one of the tables: current, history or quarantine."""
+        made = {"current": self.current, "history": self.history, "quarantine": self.quarantine}
+        return made[kind](shard)
+
     def current(self, shard: int) -> pl.DataFrame:
         """Return the current rows for the keys of a shard."""
         return pl.DataFrame(self.tables.current_rows(self._valid(shard)))
@@ -139,7 +145,7 @@ class Revalidated:
         if self.validator.entity.history is None:
             # Only the last change of a key matters.
             newest = latest(nw.from_native(valid.lazy()), self.validator.entity.key)
-            valid = pl.DataFrame(newest.collect().to_native())
+            valid = collected(newest)
         rows = valid.select(self.schema.names())
         self.files.spill(rows, "valid", self.validator.entity.key, batch=self.batches)
 

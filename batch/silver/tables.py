@@ -35,6 +35,7 @@ from lakehouse.contracts.schemas import (
 )
 from lakehouse.delta import scan, table_properties
 from lakehouse.errors import StopPipelineError
+from lakehouse.frames import collected
 from lakehouse.lake import Lake
 
 Rows = Callable[[pl.LazyFrame], pl.LazyFrame]
@@ -141,7 +142,7 @@ class SilverTables:
         schema = history_schema(self.entity)
         changes = empty_deleted(nw.from_native(valid.lazy()), self.entity)
         rows = versions(changes, self.entity, schema.names)
-        return _arrow(pl.DataFrame(rows.collect().to_native()), schema)
+        return _arrow(collected(rows), schema)
 
     def history_merge(self, valid: pl.DataFrame) -> Write:
         """Return the commit of versions: a new version ends the previous one.
@@ -161,7 +162,7 @@ class SilverTables:
         changes = self._emptied(nw.from_native(valid.lazy()))
         new = changes.join(known, on=of_row, how="anti").unique(of_row, keep="first")
         both = nw.from_native(pl.concat([known.select(begun), new.select(begun)]).lazy())
-        times = pl.DataFrame(validity(both, self.entity).collect().to_native())
+        times = collected(validity(both, self.entity))
         moved = times.join(known, on=[*of_row, *VALIDITY.names], how="anti", nulls_equal=True)
         outdated = moved.join(known, on=of_row, how="semi")
         rows = new.join(times, on=of_row).select(schema.names)
@@ -175,7 +176,7 @@ class SilverTables:
         )
 
     def _emptied(self, changes: Frame) -> pl.DataFrame:
-        return pl.DataFrame(empty_deleted(changes, self.entity).collect().to_native())
+        return collected(empty_deleted(changes, self.entity))
 
     def _of_all(self, name: str, schema: pa.Schema, partition: str | None) -> SilverTable:
         return replace(self._open(name, schema, partition), reader=self.entity.reader)

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,10 +36,18 @@ class Cluster:
     _driver: "_Driver | None" = field(default=None, init=False, repr=False)
 
     @classmethod
-    def of_settings(cls) -> "Cluster | None":
-        """Return the cluster of the environment, programs included; None without Spark."""
-        is_spark = BatchSettings().engine == "spark"
-        return cls(settings=SparkSettings(), programs={}) if is_spark else None
+    def of_settings(
+        cls, engine: str | None = None, programs: Callable[[], dict[str, str]] = dict
+    ) -> "Cluster | None":
+        """Return the cluster of the environment; None where the engine is another.
+
+        Args:
+            engine: by default the one that BATCH_ENGINE names.
+            programs: called where the engine is Spark.
+        """
+        if (engine or BatchSettings().engine) != "spark":
+            return None
+        return cls(settings=SparkSettings(), programs=programs())
 
     def __enter__(self) -> Self:
         """Return this; the driver starts with the first job."""

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from batch.spark.job import Job
 
 _TOLD = "shop-pipeline-error:"
+# Of Python, Arrow, Rust and the loader of libraries. Rust ends its process; Spark tells only that.
+_NO_MEMORY = re.compile(
+    r"(?<!OutOf)MemoryError|malloc of size|memory allocation of \d+|failed to map segment"
+    r"|Cannot allocate memory|Python worker exited unexpectedly"
+)
 _INSTALL = (
     "Install the same version of this project for the Python of the workers (PYSPARK_PYTHON), or "
     "ship it by spark.archives."
@@ -51,6 +56,8 @@ def on_worker(function: str, expected: str, content: bytes) -> Callable[[Any], A
         try:
             worker = importlib.import_module("batch.spark.worker")
             worker.require_same(expected)
+        except MemoryError:
+            raise
         except Exception as error:  # noqa: BLE001 - of any kind, as the machine is unknown
             raise told(ImportError(str(error))) from None
         ours = importlib.import_module("lakehouse.errors").PipelineError
@@ -77,15 +84,29 @@ def explained(error: BaseException) -> PipelineError:
     if isinstance(error, ImportError):
         return cannot_run(error)
     if found is None:
+        # The last: before it come lines of code.
+        if lines := list(filter(_NO_MEMORY.search, str(error).splitlines())):
+            return _lacks_memory(lines[-1].strip())
         return RetryLaterError(f"Spark failed: {_cause(str(error))}")
     told: tuple[str, PipelineError | ImportError] = pickle.loads(  # noqa: S301 - of our own worker
         b64decode(found[1])
     )
     place, cause = told
+    if isinstance(cause, ImportError) and _NO_MEMORY.search(str(cause)):
+        return _lacks_memory(f"{place}: {cause}")
     if isinstance(cause, ImportError):
         problem = f"{place} cannot run this project: {cause}"
         return StopPipelineError(problem, _INSTALL)
     return type(cause)(f"{place}: {cause.told.problem}", cause.told.action)
+
+
+def _lacks_memory(what: str) -> StopPipelineError:
+    """Return the error that a worker's Python has met its limit, or that of its machine."""
+    action = (
+        "Lower CONSOLIDATION_CHUNK_ROWS, or give workers more: spark.executor.pyspark.memory, "
+        "where it is set, bounds the address space of each Python."
+    )
+    return StopPipelineError(f"A Spark worker has too little memory: {what}", action)
 
 
 def cannot_run(error: Exception) -> StopPipelineError:

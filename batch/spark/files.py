@@ -91,24 +91,25 @@ def replace_files(
     """Replace all rows of a table, and its schema, or those of one partition, in one commit.
 
     As any commit, a failure means *unknown*: the table is reopened, and searched for the files; if
-    there are none to add, for none of what they replace, and for the watermarks.
+    there are none to add, for none of what they replace, and for the watermarks. Commits of others
+    to other partitions do no harm: all entities share the quarantine.
 
     Raises:
-        RetryLaterError: the object store does not answer, or another program has committed since
-            the table was opened.
+        RetryLaterError: the object store does not answer, or another program has changed these rows
+            or watermarks since the table was opened.
     """
-    version = delta.version()
     paths = {one.path for one in added}
+    opened = _state(delta, partition, watermarks)
 
-    def is_made() -> bool:
+    def is_made(found: "_State") -> bool:
         if paths:
-            return paths <= _paths(delta)
-        is_there = all(delta.transaction_version(k) == n for k, n in watermarks.items())
-        return is_there and not _paths(delta, partition)
+            return paths <= found.paths
+        return not found.paths and found.watermarks == dict(watermarks)
 
     def attempt() -> None:
-        if delta.version() != version:
-            if is_made():
+        found = _state(delta, partition, watermarks)
+        if found != opened:
+            if is_made(found):
                 return
             problem = f"{delta.table_uri} was changed by another program while it was computed"
             raise RetryLaterError(problem, "Run the same command again.")
@@ -125,8 +126,19 @@ def replace_files(
     until_known(attempt, reopen=delta.update_incremental, wait=a_few_times(delta.table_uri))
 
 
-def _paths(delta: DeltaTable, partition: tuple[str, str] | None = None) -> set[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    """Files with the rows that are replaced, and the watermarks beside them."""
+
+    paths: set[str]
+    watermarks: dict[str, int | None]
+
+
+def _state(
+    delta: DeltaTable, partition: tuple[str, str] | None, watermarks: Mapping[str, int]
+) -> _State:
     files = pl.DataFrame(pa.table(delta.get_add_actions(flatten=True)))
     if partition:
         files = files.filter(pl.col(f"partition.{partition[0]}") == partition[1])
-    return set(files["path"])
+    found = {app_id: delta.transaction_version(app_id) for app_id in watermarks}
+    return _State(paths=set(files["path"]), watermarks=found)

@@ -29,6 +29,7 @@ from lakehouse.contracts.mapping import MappedEntity
 from lakehouse.contracts.model import PLACEHOLDER, UNKNOWN, placeholder
 from lakehouse.contracts.schemas import COORDINATE
 from lakehouse.errors import StopPipelineError
+from lakehouse.frames import collected
 
 History = Callable[[pl.Series], pl.DataFrame]
 """Returns all records of the given (Kafka) keys up to the end of the range being validated."""
@@ -140,7 +141,7 @@ class Validator:
         both = pl.concat([told, texts]).unique(subset=COORDINATE, keep="first")
         keyed = both.with_columns(self._key.alias(_KEY))
         filled = fill_unchanged(nw.from_native(keyed.lazy()), _KEY, self._large)
-        native = pl.DataFrame(filled.collect().to_native())
+        native = collected(filled)
         return native.drop(_KEY).join(records, on=COORDINATE, how="semi")
 
     def _read(self, records: pl.DataFrame) -> pl.DataFrame:

@@ -4,21 +4,26 @@ import random
 import subprocess
 import threading
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
+from itertools import chain
+from pathlib import Path
 
 import psutil
 import pytest
 
 from batch.reconcile.history import Examples
 from batch.reconcile.silver import compare_silver
+from batch.silver.bronze import BronzeSource
 from batch.silver.rebuild import rebuild_silver
 from batch.silver.run import chosen_entities, consolidate_silver
 from batch.silver.sizes import BatchLimits
 from batch.spark.cluster import Cluster
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
+from lakehouse.offsets import up_to
 from lakehouse.settings import SparkSettings
+from replay.silver import SilverReplayer
 from stack.catalog import SPARK
 from stack.spark.install import configuration_in, programs_of
 from tests.stacks import free_ports, new_stack
@@ -119,6 +124,83 @@ def test_workers_without_the_project_are_told_in_one_message(spark, lake, tmp_pa
         pytest.raises(StopPipelineError, match="cannot run this project: No module named 'batch'"),
     ):
         rebuild(lake, cluster)
+    assert contents(lake) == before
+
+
+def replay(lake, cluster, folder):
+    """Replay all; return what it tells, but for the seconds it takes."""
+    (entity,) = chosen_entities(["customers"])
+    return SilverReplayer(
+        lake=lake,
+        rules=FEW,
+        entity=entity,
+        ranges=up_to(BronzeSource(lake.open("bronze", entity.bronze)).ends),
+        folder=folder,
+        alone=nullcontext,
+        cluster=cluster,
+    ).run()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("damage", ["customer_id = 9", "customer_id < 50"])
+def test_a_replay_on_spark_gives_the_tables_and_the_digests_of_one_machine(
+    spark, lake, tmp_path, damage
+):
+    stack, cluster = spark
+    before, peak, is_done = contents(lake), Peak(stack), threading.Event()
+    lake.open("silver", "enriched_users").delete(damage)
+    watch = threading.Thread(target=peak.watch, args=[is_done], daemon=True)
+    watch.start()
+    on_spark = replay(lake, cluster, tmp_path / "spark")
+    is_done.set()
+    watch.join()
+    print(f"\n{peak}")  # noqa: T201 - for docs/DEPLOYMENT.md
+    assert contents(lake) == before
+    *others, current = on_spark.diffs
+    assert all(one.before == one.after for one in others)
+    assert current.differences.added == current.after.rows - current.before.rows > 0
+    here = replay(lake, None, tmp_path / "here")
+    assert [one.after for one in here.diffs] == [one.after for one in on_spark.diffs]
+    assert (here.read, here.broken) == (on_spark.read, on_spark.broken)
+    assert all(one.is_equal for one in here.diffs)
+
+
+class Peak:
+    """Greatest memory of one Python of a worker, in megabytes: resident, and addressed."""
+
+    def __init__(self, stack):
+        self.workers = [psutil.Process(stack.pid(name)) for name in SPARK[1:]]
+        self.resident = self.addressed = 0
+
+    def watch(self, is_done):
+        while not is_done.wait(0.1):
+            for process in chain.from_iterable(
+                one.children(recursive=True) for one in self.workers
+            ):
+                with suppress(psutil.NoSuchProcess):
+                    if process.name().startswith("python"):
+                        found = process.memory_info()
+                        self.resident = max(self.resident, found.rss >> 20)
+                        self.addressed = max(self.addressed, found.vms >> 20)
+
+    def __str__(self):
+        return f"a worker's Python: {self.resident} MB resident, {self.addressed} MB addressed"
+
+
+@pytest.mark.long
+def test_workers_that_meet_their_bound_of_memory_are_told_in_one_message(spark, lake, tmp_path):
+    _, cluster = spark
+    before = contents(lake)
+    ours = Path(cluster.programs["SPARK_CONF_DIR"], "spark-defaults.conf").read_text()
+    bound = "spark.executor.pyspark.memory 900m\n"
+    (tmp_path / "spark-defaults.conf").write_text(ours + bound)
+    cluster.close()  # it would hold all cores of the master
+    with (
+        replace(cluster, programs={**cluster.programs, "SPARK_CONF_DIR": str(tmp_path)}) as bounded,
+        pytest.raises(StopPipelineError, match="A Spark worker has too little memory") as told,
+    ):
+        rebuild(lake, bounded)
+    print(f"\n{told.value}")  # noqa: T201
     assert contents(lake) == before
 
 

@@ -6,6 +6,7 @@ Also how a step's errors reach Airflow.
 import importlib
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from airflow.dag_processing.dagbag import DagBag
@@ -27,6 +28,7 @@ def report(folder):
         "commands": commands(bag),
         "dags": {name: described(dag) for name, dag in bag.dags.items()},
         "working": working(),
+        "clusters": clusters(bag),
     }
 
 
@@ -127,6 +129,30 @@ def commands(bag):
         except Exception as found:  # noqa: BLE001 - told to the test
             told.append(str(found))
     return told
+
+
+def clusters(bag):
+    """Master of the cluster that each task of the hourly run computes on, by the environment."""
+    from batch.pipeline_run import PipelineRun
+    from lakehouse.environment import environment_of, process_environment
+    from lakehouse.errors import StopPipelineError
+
+    def of_settings(_tell, cluster=None):
+        raise StopPipelineError(cluster.settings.master if cluster else "here")
+
+    PipelineRun.of_settings = of_settings
+    found = {}
+    for engine in ("spark", "local"):
+        given = {"BATCH_ENGINE": engine, "SPARK_MASTER": "yarn"}
+        with environment_of({**process_environment(), **given}):
+            for name in ("silver_orders", "gold", "derived", "reconcile"):
+                run = bag.dags["ecommerce_pipeline"].get_task(name).python_callable
+                run.__wrapped__.__globals__["recording"] = lambda _kind: nullcontext()
+                try:
+                    run()
+                except Exception as error:  # noqa: BLE001 - told to the test
+                    found[f"{name} {engine}"] = str(error)
+    return found
 
 
 if __name__ == "__main__":

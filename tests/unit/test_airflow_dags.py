@@ -46,6 +46,14 @@ def test_every_dag_can_be_read(found):
     assert set(found["dags"]) == {*SCHEDULES, *BY_HAND}
 
 
+def test_tasks_of_the_hourly_run_compute_where_the_environment_says(found):
+    tasks = ("silver_orders", "gold", "derived", "reconcile")
+    where = {"spark": "yarn", "local": "here"}
+    assert found["clusters"] == {
+        f"{name} {engine}": place for engine, place in where.items() for name in tasks
+    }
+
+
 def test_reading_them_imports_nothing_heavy(found):
     assert found["heavy"] == []
 

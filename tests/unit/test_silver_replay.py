@@ -1,6 +1,7 @@
 """A replay into silver, on Delta tables in a folder: it proves itself, and it repairs."""
 
 import contextlib
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from lakehouse.selection import Selection
 from replay.chosen import choose
 from replay.silver import SilverReplayer
 from tests.unit.bronze_maker import RULES, customers, live, new_lake, order_lines, rows_of
+from tests.unit.clusters import Gone, Here
 from tests.unit.test_silver_tables import contents, happen, steps
 
 CUSTOMERS = ENTITIES["customers"]
@@ -115,6 +117,68 @@ def test_replay_of_all_repairs_what_was_damaged_and_says_what(tmp_path, what, ro
     differing = [proof for proof in done.diffs if proof.before != proof.after]
     assert len(differing) == 1
     assert sum(r.read for r in consolidate(lake)) == 0
+
+
+WHATS = ("nothing", "lost", "other", "made up", "doubled", "history", "quarantine")
+
+
+@settings(max_examples=max(2, settings.default.max_examples // 25))
+@given(script=steps, what=st.sampled_from(WHATS), seed=st.integers(0, 99), rows=st.integers(1, 4),
+       start=st.none() | st.integers(0, 3))  # fmt: skip
+@example(script=SCRIPT, what="doubled", seed=1, rows=2, start=None)
+@example(script=SCRIPT, what="doubled", seed=1, rows=2, start=1)
+@example(script=SCRIPT, what="other", seed=2, rows=3, start=0)
+@example(script=SCRIPT, what="made up", seed=3, rows=1, start=2)
+@example(script=SCRIPT, what="nothing", seed=4, rows=2, start=None)
+# No row was written by the only change of the range.
+@example(script=[(1, "name", 1), (1, "bad mail", 2)], what="other", seed=5, rows=1, start=1)
+def test_a_distributed_replay_does_what_that_of_one_machine_does(script, what, seed, rows, start):
+    done, after, made = [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        first = new_lake(root / "here")
+        happen(customers(first), script).land()
+        consolidate(first)
+        damage(first, what)
+        shutil.copytree(root / "here", root / "spark")
+        for lake, cluster in ((first, None), (new_lake(root / "spark"), Here(seed))):
+            before = versions(lake)
+            ranges = {
+                p: OffsetRange(start=0 if start is None else min(start, r.stop), stop=r.stop)
+                for p, r in everything(lake).items()
+            }
+            work = replayer(lake, root / "work", ranges=ranges, rows=rows, cluster=cluster)
+            done.append(as_told(work.run()))
+            after.append(contents(lake))
+            made.append({name: versions(lake)[name] - before[name] for name in TABLES})
+            shutil.rmtree(work.folder)
+    assert done[0] == done[1]
+    assert after[0] == after[1]
+    assert made[0] == made[1]
+
+
+def as_told(done):
+    """All but the examples, which are in no order."""
+    diffs = [
+        (one.table, one.before, one.after, one.differences.added, one.differences.changed,
+         one.differences.removed, len(one.differences.examples))
+        for one in done.diffs
+    ]  # fmt: skip
+    return replace(done, diffs=()), diffs
+
+
+def test_a_replay_of_one_batch_is_for_this_machine_and_a_cluster_that_fails_changes_nothing(
+    tmp_path,
+):
+    lake = new_lake(tmp_path)
+    happen(customers(lake), SCRIPT).land()
+    consolidate(lake)
+    damage(lake, "lost")
+    before = versions(lake)
+    with pytest.raises(RetryLaterError, match="gone"):
+        replayer(lake, tmp_path, rows=2, cluster=Gone()).run()
+    assert versions(lake) == before
+    assert replayer(lake, tmp_path, cluster=Gone()).run().diffs[-1].differences.added == 1
 
 
 def test_differences_name_the_key_the_column_and_both_values(tmp_path):
@@ -450,18 +514,20 @@ def test_what_was_validated_of_bronze_before_it_was_repaired_is_validated_again(
     assert contents(lake) == was
 
 
-def test_month_of_a_row_that_was_damaged_is_put_right_in_its_place(tmp_path):
+@pytest.mark.parametrize("cluster", [None, Here()], ids=["here", "spark"])
+@pytest.mark.parametrize("predicate", ["order_line_id = 3", "order_line_id < 4"])
+def test_month_of_a_row_that_was_damaged_is_put_right_in_its_place(tmp_path, cluster, predicate):
     lake = new_lake(tmp_path)
     lines = order_lines(lake)
     for number in range(1, 5):
-        lines.change(number, "c")
+        lines.change(number, "c", created_at=f"2025-0{number}-05T08:00:00.000000Z")
     lines.land()
     entity = ENTITIES["order_lines"]
     consolidate_silver(lake, RULES, [entity])
     was = rows_of(lake, entity.silver)
-    lake.open("silver", entity.silver).update(
-        updates={"quantity": "7"}, predicate="order_line_id = 3"
-    )
-    done = replayer(lake, tmp_path, entity=entity).run()
+    lake.open("silver", entity.silver).update(updates={"quantity": "7"}, predicate=predicate)
+    done = replayer(lake, tmp_path, entity=entity, rows=2, cluster=cluster).run()
     assert rows_of(lake, entity.silver) == was
-    assert [proof.differences.changed for proof in done.diffs] == [0, 1]
+    assert len(lake.open("silver", entity.silver).partitions()) == 4
+    changed = 1 if predicate.endswith("= 3") else 3
+    assert [proof.differences.changed for proof in done.diffs] == [0, changed]

@@ -8,6 +8,7 @@ import platform
 import socket
 import sys
 import tempfile
+import traceback
 from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batch import pipeline_run
 from batch.pipeline_run import PipelineRun
 from batch.silver.rebuild import rebuild_silver
 from batch.silver.run import chosen_entities, consolidate_silver
@@ -36,7 +38,7 @@ from lakehouse.delta import open_or_create, scan, table_properties
 from lakehouse.environment import environment_of, process_environment
 from lakehouse.errors import AwayError, RetryLaterError, StopPipelineError
 from lakehouse.settings import SparkSettings
-from tests.unit.bronze_maker import RULES, customers, new_lake, rows_of
+from tests.unit.bronze_maker import RULES, customers, new_lake, order_lines, rows_of
 from tests.unit.clusters import Gone, Here
 from tests.unit.test_silver_tables import TABLES, happen, steps
 
@@ -140,6 +142,42 @@ def test_files_have_statistics_and_are_invisible_until_they_are_committed(table)
     assert sorted(bounds.select("min.id", "max.id").rows()) == [(1, 5), (9, 9)]
 
 
+class Meanwhile(Here):
+    """A cluster on which something happens after its job."""
+
+    def __init__(self, happens):
+        super().__init__()
+        self.happens = happens
+
+    def run(self, job):
+        found = super().run(job)
+        self.happens()
+        return found
+
+
+def test_tables_that_are_loaded_at_the_same_time_share_the_quarantine(tmp_path):
+    lake = new_lake(tmp_path)
+    happen(customers(lake), [(1, "name", 1), (1, "bad mail", 2)]).land()
+    order_lines(lake, topic_id="lines").change(1, "c", unit_price_amount="-1").land()
+
+    def load_lines():
+        consolidate_silver(lake, RULES, chosen_entities(["order_lines"]))
+
+    run = PipelineRun(lake=lake, rules=ONE, limit=None, warehouse="", cluster=Meanwhile(load_lines))
+    run.silver(["customers"])
+    assert run.cluster.jobs == 1
+    assert {one["entity"] for one in rows_of(lake, "quarantine")} == {"customers", "order_lines"}
+
+
+def test_a_first_load_of_one_batch_is_no_rebuild(tmp_path, monkeypatch):
+    lake = new_lake(tmp_path)
+    happen(customers(lake), [(1, "name", 1), (1, "bad mail", 2)]).land()
+    monkeypatch.setattr(pipeline_run, "rebuild_silver", None)
+    run = PipelineRun(lake=lake, rules=RULES, limit=None, warehouse="", cluster=Gone())
+    (report,) = run.silver(["customers"])
+    assert (report.read, run.cluster.jobs) == (2, 0)
+
+
 def test_one_partition_is_replaced_and_the_change_feed_tells_it(table):
     replace_files(table, written(table, (1, "a"), (2, "b")), SCHEMA, watermarks={})
     table.update_incremental()
@@ -205,6 +243,20 @@ def test_a_commit_of_another_program_is_not_taken_for_one_without_files(table, b
     replace_files(other, rows, SCHEMA, watermarks={"bronze": bronze})
     with pytest.raises(RetryLaterError, match="was changed by another program"):
         replace_files(table, [], SCHEMA, watermarks={"bronze": 2})
+
+
+@pytest.mark.parametrize("rows", [(), ((3, "a"),)])
+def test_commits_to_other_partitions_meanwhile_do_no_harm(table, rows, monkeypatch):
+    monkeypatch.setattr(files, "a_few_times", lambda _uri: no_wait)
+    replace_files(table, written(table, (1, "a"), (2, "b")), SCHEMA, watermarks={})
+    table.update_incremental()
+    added = written(table, *rows)
+    other = DeltaTable(table.table_uri)
+    mine = ("month", "b")
+    replace_files(other, written(table, (4, "b")), SCHEMA, partition=mine, watermarks={"other": 1})
+    replace_files(table, added, SCHEMA, partition=("month", "a"), watermarks={"bronze": 1})
+    assert ids(table) == [*(one for one, _ in rows), 4]
+    assert [table.transaction_version(one) for one in ("bronze", "other")] == [1, 1]
 
 
 def test_rows_of_another_program_are_not_replaced(table, monkeypatch):
@@ -276,6 +328,42 @@ def test_other_errors_of_spark_are_told_in_one_line():
     assert str(error) == "Spark failed: java.lang.OutOfMemoryError: heap"
     assert "Spark failed: ValueError: b" in str(explained(RuntimeError("Error: a\nValueError: b")))
     assert "Spark failed: no master" in str(explained(RuntimeError("no master\n  at java.x")))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Traceback:\npyarrow.lib.ArrowMemoryError: malloc of size 64 failed",
+        "MemoryError",
+        "org.apache.spark.SparkException: Python worker exited unexpectedly (crashed)",
+    ],
+)
+def test_a_worker_without_memory_says_what_bounds_it(told):
+    error = explained(RuntimeError(f"Job aborted\n{told}\n  at org.apache"))
+    assert isinstance(error, StopPipelineError)
+    assert str(error).startswith(f"A Spark worker has too little memory: {told.splitlines()[-1]}")
+    assert "CONSOLIDATION_CHUNK_ROWS" in str(error)
+
+
+def test_a_worker_without_memory_for_the_project_is_not_said_to_lack_it(monkeypatch):
+    run = on_worker("map_tasks", fingerprint(), b"")
+
+    def lacks(_name):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(importlib, "import_module", lacks)
+        with pytest.raises(MemoryError) as caught:
+            run([])
+    told = "".join(traceback.format_exception(caught.value))
+    assert "has too little memory: MemoryError" in str(explained(RuntimeError(told)))
+
+
+def test_a_library_that_a_worker_has_no_memory_for_is_not_told_as_missing():
+    lacks = ImportError("polars.abi3.so: failed to map segment from shared object")
+    told = b64encode(pickle.dumps(("Spark worker on a", lacks))).decode()
+    error = explained(RuntimeError(f"shop-pipeline-error:{told}."))
+    assert str(error).startswith("A Spark worker has too little memory: Spark worker on a: polars")
 
 
 def test_a_master_that_does_not_answer_is_told_at_once():

@@ -1,13 +1,14 @@
 """Spark in the stack: what its services run, and the Java that they run on."""
 
 import subprocess
+from contextlib import nullcontext
 
 import pytest
 from typer.testing import CliRunner
 
 import stack.spark.install
 from cli.__main__ import app
-from cli.engine import Engine, _cluster
+from cli.engine import Engine, spark_of
 from lakehouse.environment import environment_of, process_environment
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
@@ -88,32 +89,50 @@ def test_java_is_asked_for_no_module_that_the_packaged_one_lacks(tmp_path, monke
     assert told == "-Xmx1g|-Da=b c|Main|"
 
 
+def programs(engine=None):
+    return spark_of(engine).programs
+
+
 def test_the_engine_is_that_of_the_option_else_of_the_setting(tmp_path):
     place = {"STACK_DATA_DIR": str(tmp_path), "STACK_CACHE_DIR": str(tmp_path)}
     variables = {**process_environment(), **place, "BATCH_ENGINE": "spark"}
     with environment_of(variables):
         cache = Cache(root=StackConfig().stack.cache_dir)
         cache.spark.mkdir()
-        assert _cluster(Engine.LOCAL) is None
-        found = _cluster(None)
-    assert found is not None
-    assert found.programs == programs_of(cache)
+        assert isinstance(spark_of(Engine.LOCAL), nullcontext)
+        assert isinstance(spark_of(None, is_used=False), nullcontext)
+        assert programs() == programs_of(cache)
     make_configuration(Data(root=tmp_path))
     conf = {"SPARK_CONF_DIR": str(tmp_path / "run" / "spark")}
     with environment_of(variables):
-        assert _cluster(None).programs == programs_of(cache) | conf
+        assert programs() == programs_of(cache) | conf
     for given in ({"SPARK_MASTER": "spark://a.example:7077"}, {"SPARK_CONF_DIR": "/a"}):
         with environment_of({**variables, **given}):
-            assert _cluster(None).programs == programs_of(cache)
+            assert programs() == programs_of(cache)
     with environment_of({**variables, "BATCH_ENGINE": "local"}):
-        assert _cluster(None) is None
-        assert _cluster(Engine.SPARK) is not None
+        assert isinstance(spark_of(None), nullcontext)
+        assert programs(Engine.SPARK) == programs_of(cache) | conf
+
+
+def test_the_python_that_a_user_names_for_the_driver_is_the_one(tmp_path):
+    place = {"STACK_DATA_DIR": str(tmp_path), "STACK_CACHE_DIR": str(tmp_path)}
+    named = {"PYSPARK_DRIVER_PYTHON": "/opt/python", "PYSPARK_PYTHON": "/opt/worker"}
+    # As in Airflow's tasks: nothing is installed, either.
+    with environment_of({**process_environment(), **place, **named, "BATCH_ENGINE": "spark"}):
+        assert named.items() <= spark_of(None)._environment.items()
 
 
 def test_spark_does_not_compute_the_warehouse():
     result = CliRunner().invoke(app, ["rebuild", "--layer", "warehouse", "--engine", "spark"])
     assert result.exit_code == 2
     assert "Spark computes silver and gold" in result.output
+
+
+def test_spark_replays_silver_alone():
+    arguments = ["replay", "--into", "gold", "--all", "--engine", "spark"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "Spark replays silver" in result.output
 
 
 def test_tasks_of_airflow_find_what_a_driver_runs_on(tmp_path):
