@@ -20,7 +20,7 @@ from lakehouse.delta import scan
 from lakehouse.offsets import up_to
 from replay.silver import SilverReplayer
 from stack.doctor import layers
-from stack.doctor.model import Verdict
+from stack.findings import Verdict
 from tests.unit.bronze_maker import RULES, new_lake, rows_of
 from tests.unit.foreign_maker import catalog_row, contract_of, foreign
 from tests.unit.other_shop import read_text

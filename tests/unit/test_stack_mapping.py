@@ -136,10 +136,10 @@ def test_other_types_of_keys_are_refused_before_a_program_is_stopped(other, tmp_
     monkeypatch.setattr("stack.control.installing", lambda *_: nullcontext(Installation()))
     monkeypatch.setattr("stack.control.check_paths", lambda *_: None)
     monkeypatch.setattr(Stack, "_alive", lambda _: frozenset({"warehouse", "lander"}))
-    touched = []
-    monkeypatch.setattr(Stack, "_supervise", lambda *_: touched.append("supervise") or set())
-    monkeypatch.setattr(Stack, "_stop_all_but", lambda *_: touched.append("stop"))
+    affected = []
+    monkeypatch.setattr(Stack, "_supervise", lambda *_: affected.append("supervise") or set())
+    monkeypatch.setattr(Stack, "_stop_all_but", lambda *_: affected.append("stop"))
     given = {"CONTRACTS_DIR": str(other), "STACK_DATA_DIR": str(tmp_path)}
     with environment_of(given), pytest.raises(StopPipelineError, match="user=batch"):
         Stack(StackConfig()).up(["lander"])
-    assert touched == []
+    assert affected == []
