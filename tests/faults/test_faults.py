@@ -29,9 +29,9 @@ BULK_ROWS = 100_000
 
 @pytest.fixture(scope="module")
 def shop():
-    """The whole stack, its own lander included, quick to flush and to notice a dead member."""
+    """A stack up to bronze, its own lander included, quick to flush."""
     with tenant(LANDING_FLUSH_SECONDS=0.5) as stack:
-        stack.up()
+        stack.up("lander", "auto-restart")
         yield stack
 
 

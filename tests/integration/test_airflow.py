@@ -438,6 +438,7 @@ def test_recommendations_are_trained_through_airflow_and_shown_by_the_command(
     }
 
 
+@pytest.mark.long
 def test_forecast_through_airflow_of_a_young_shop_says_what_it_needs(shop, airflow, first_run):
     last = end_of(airflow, airflow.trigger("forecast"), "forecast")
     assert last.state == "success", last

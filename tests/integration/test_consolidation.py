@@ -37,7 +37,7 @@ LONGEST_SECONDS = 8
 def shop():
     """Twelve days of a shop, consolidated once, with more to come."""
     with tenant(LANDING_FLUSH_SECONDS=0.5) as stack:
-        stack.up()
+        stack.up("lander")
         simulate(stack, "--history", 12, "--orders", 2000, "--seed", 11)
         stack.run("consolidate")
         simulate(stack, "--orders", 150, "--orders-per-second", 60)

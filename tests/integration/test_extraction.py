@@ -30,9 +30,9 @@ TRACKED = "id bigint primary key, v text, updated_at timestamptz default now(), 
 
 @pytest.fixture(scope="module")
 def shop():
-    """The whole stack, in which a shop has sold a little."""
+    """A stack up to bronze, in which a shop has sold a little."""
     with tenant(LANDING_FLUSH_SECONDS=0.5, RECONCILE_TIMEOUT_SECONDS=PATIENCE_SECONDS) as stack:
-        stack.up()
+        stack.up("lander")
         stack.run("simulate", "--history", 1, "--orders", 200)
         yield stack
 

@@ -41,9 +41,9 @@ order by 1"""
 
 @pytest.fixture(scope="module")
 def shop():
-    """A stack of its own, with some days of a shop and everything running."""
+    """A stack of its own, with some days of a shop, in bronze and in live charts."""
     with tenant(LANDING_FLUSH_SECONDS=0.5) as stack:
-        stack.up()
+        stack.up("lander", "live")
         stack.run("simulate", "--history", 30, "--orders", 800, "--seed", 3, "--dirt", 0)
         # All topics are there: those of rare changes come last.
         settle(stack)

@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 def shop():
     """Six days of a shop, consolidated. Whatever the tests do to it, it is exact in the end."""
     with tenant(LANDING_FLUSH_SECONDS=0.5, CONSOLIDATION_CHUNK_ROWS=7000) as stack:
-        stack.up()
+        stack.up("lander", "live")
         stack.run("simulate", "--history", 6, "--orders", 1200, "--seed", 7, "--dirt", 5)
         settle(stack)
         stack.run("consolidate")

@@ -103,8 +103,17 @@ def test_replay_of_all_that_is_right_writes_nothing_and_its_digests_are_equal(tm
     assert [proof.after.rows for proof in done.diffs] == [3, 5, 2]
 
 
-@pytest.mark.parametrize("rows", [1000, 2])
-@pytest.mark.parametrize("what", ["lost", "other", "made up", "doubled", "history", "quarantine"])
+@pytest.mark.parametrize(("what", "rows"), [
+    ("lost", 1000), ("other", 2), ("made up", 1000), ("doubled", 2), ("history", 1000),
+    ("quarantine", 2),
+    *(
+        pytest.param(*case, marks=pytest.mark.long)
+        for case in (
+            ("lost", 2), ("other", 1000), ("made up", 2), ("doubled", 1000), ("history", 2),
+            ("quarantine", 1000),
+        )
+    ),
+])  # fmt: skip
 def test_replay_of_all_repairs_what_was_damaged_and_says_what(tmp_path, what, rows):
     lake = new_lake(tmp_path)
     happen(customers(lake), SCRIPT).land()

@@ -63,8 +63,8 @@ class Shop:
             for statement in statements:
                 connection.execute(statement)
 
-    def reconcile(self):
-        report = reconcile(self.stack.secrets, self.config())
+    def reconcile(self, **options):
+        report = reconcile(self.stack.secrets, self.config(), **options)
         return {table.table: table for table in report.tables}
 
     def config(self):

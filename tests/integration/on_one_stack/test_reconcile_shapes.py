@@ -47,29 +47,6 @@ ODD_TYPES = {
 }
 
 
-def test_odd_values_of_odd_types_are_compared(shop):
-    table = shop.name("odd")
-    mood, positive = shop.name("mood"), shop.name("positive")
-    columns = ", ".join(f"{name} {kind}" for name, (kind, *_) in ODD_TYPES.items())
-    names = ", ".join(ODD_TYPES)
-    shop.run(
-        f"create type {mood} as enum ('sad', 'so,so', 'happy \"x\"')",
-        f"create domain {positive} as numeric(20, 5) check (value > 0)",
-        f"create table {table} (id int primary key, {columns}, mood {mood}, worth {positive}, "
-        "twice int generated always as (small::int * 2) stored)",
-        *(
-            f"insert into {table} (id, {names}, mood, worth) values "
-            f"({n}, {', '.join(values[n] for values in ODD_TYPES.values())}, 'so,so', 12.34)"
-            for n in (1, 2)
-        ),
-        f"insert into {table} (id) values (3)",
-        f"update {table} set small = 1",
-    )
-    found = shop.assert_exact(table, changes=6)
-    assert found.not_compared == ("point",)
-    shop.run(f"drop table {table}", f"drop type {mood}", f"drop domain {positive}")
-
-
 WIDE = "(select string_agg(md5(i::text || g), '') from generate_series(1, 32000) as i)"
 SHAPES = {
     "a megabyte that an update leaves alone": (
@@ -168,7 +145,28 @@ SHAPES = {
 }
 
 
-def test_table_of_any_shape_is_exact(shop, subtests):
+def make_odd(shop):
+    table = shop.name("odd")
+    mood, positive = shop.name("mood"), shop.name("positive")
+    columns = ", ".join(f"{name} {kind}" for name, (kind, *_) in ODD_TYPES.items())
+    names = ", ".join(ODD_TYPES)
+    shop.run(
+        f"create type {mood} as enum ('sad', 'so,so', 'happy \"x\"')",
+        f"create domain {positive} as numeric(20, 5) check (value > 0)",
+        f"create table {table} (id int primary key, {columns}, mood {mood}, worth {positive}, "
+        "twice int generated always as (small::int * 2) stored)",
+        *(
+            f"insert into {table} (id, {names}, mood, worth) values "
+            f"({n}, {', '.join(values[n] for values in ODD_TYPES.values())}, 'so,so', 12.34)"
+            for n in (1, 2)
+        ),
+        f"insert into {table} (id) values (3)",
+        f"update {table} set small = 1",
+    )
+    return table, f"drop table {table}; drop type {mood}; drop domain {positive}"
+
+
+def make_shapes(shop):
     tables = {
         shape: shop.name("7-Mixed-Case" if "quoted" in shape else "shaped") for shape in SHAPES
     }
@@ -177,7 +175,28 @@ def test_table_of_any_shape_is_exact(shop, subtests):
             quoted = sql.Identifier("public", tables[shape])
             for statement in (*made, *statements):
                 connection.execute(statement.replace("{}", quoted.as_string()))
-    found = shop.reconcile()
+    return tables
+
+
+@pytest.fixture(scope="module")
+def reconciled(running_shop):
+    """The odd table, those of each shape, and what one reconciliation finds in all of them."""
+    odd, drop = make_odd(running_shop)
+    tables = make_shapes(running_shop)
+    yield odd, tables, running_shop.reconcile()
+    running_shop.run(drop)
+    running_shop.drop_tables()
+
+
+def test_odd_values_of_odd_types_are_compared(reconciled):
+    odd, _, found = reconciled
+    assert found[odd].findings.is_exact, found[odd].to_json()
+    assert found[odd].findings.changes == 6
+    assert found[odd].not_compared == ("point",)
+
+
+def test_table_of_any_shape_is_exact(reconciled, subtests):
+    _, tables, found = reconciled
     for shape, (*_, changes) in SHAPES.items():
         with subtests.test(shape):
             one = found[tables[shape]]
