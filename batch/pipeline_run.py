@@ -41,7 +41,7 @@ from batch.silver.run import (
     chosen_entities,
     consolidate_silver,
 )
-from batch.silver.tables import is_outdated
+from batch.silver.tables import is_of_another
 from batch.spark.cluster import Cluster
 from batch.warehouse.checks import CheckResult
 from batch.warehouse.lake_state import measure_lake
@@ -219,13 +219,13 @@ class PipelineRun:
     def _is_rebuilt(self, entity: Entity) -> bool:
         """Return whether to read all of bronze.
 
-        Also if the shop has changed a table, or a user its contract file; and, where a cluster
-        does it, at the first load of more than one batch.
+        Also if the shop has changed a table, or a user its contract file or mapping; and, where a
+        cluster does it, at the first load of more than one batch.
         """
-        if self.is_rebuild or not (entity.is_derived or self.cluster):
+        if self.is_rebuild or not (entity.is_derived or entity.reader or self.cluster):
             return self.is_rebuild
         current = self.lake.open("silver", entity.silver)
-        if current is not None and entity.is_derived and is_outdated(current, entity):
+        if current is not None and is_of_another(self.lake, current, entity):
             return True
         return self.cluster is not None and self._is_large_load(current, entity)
 

@@ -57,8 +57,7 @@ def addressed(uri: str, options: Mapping[str, str]) -> dict[str, str]:
     if _VIRTUAL not in options:
         return dict(options)
     server, bucket = urlsplit(options["AWS_ENDPOINT_URL"]), urlsplit(uri).netloc
-    host = f"{bucket}.{_without(bucket, server.netloc)}"
-    return {**options, "AWS_ENDPOINT_URL": f"{server.scheme}://{host}"}
+    return {**options, "AWS_ENDPOINT_URL": f"{server.scheme}://{bucket}.{server.netloc}"}
 
 
 def addressing(settings: MinioSettings) -> dict[str, str]:
@@ -69,10 +68,6 @@ def addressing(settings: MinioSettings) -> dict[str, str]:
 def has_virtual_hosts(options: Mapping[str, str]) -> bool:
     """Return whether requests name the bucket in front of the host, by options of delta-rs."""
     return _VIRTUAL in options
-
-
-def _without(bucket: str, host: str) -> str:
-    return host.removeprefix(f"{bucket}.")
 
 
 def object_store(
@@ -113,14 +108,16 @@ def put_below(uri: str, options: Mapping[str, str]) -> Put:
 
     Args:
         uri: the table's address, on S3 or in a local folder.
-        options: those of `lakehouse.lake.storage_options`.
+        options: those of the opened table, see `addressed`.
     """
     place = urlsplit(uri)
     if place.scheme != "s3":
         return partial(_put_file, Path(unquote(place.path)))
     server = urlsplit(options["AWS_ENDPOINT_URL"])
+    if has_virtual_hosts(options):
+        server = server._replace(netloc=server.netloc.removeprefix(f"{place.netloc}."))
     client = _client(
-        server._replace(netloc=_without(place.netloc, server.netloc)),
+        server,
         options["AWS_REGION"],
         options,
         pool=PoolManager(retries=False, timeout=_PUT_SECONDS),

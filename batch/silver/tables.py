@@ -9,8 +9,9 @@ import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable, Schema
 
+from batch.silver.bronze import BronzeSource
 from batch.silver.commit import Merge, SilverTable, Write
-from batch.silver.offsets import OffsetRanges
+from batch.silver.offsets import OffsetRanges, starting_position
 from lakehouse.cleaning.transforms import Frame
 from lakehouse.cleaning.transforms.latest import (
     ORDER,
@@ -224,3 +225,21 @@ def is_outdated(current: DeltaTable, entity: Entity) -> bool:
     That table is written last, so its columns are the history's, too.
     """
     return bool(current.schema() != Schema.from_arrow(silver_schema(entity)))
+
+
+def is_of_another(lake: Lake, current: DeltaTable, entity: Entity) -> bool:
+    """Return whether a table of current rows was filled by another contract than this one.
+
+    That is a derived contract which has changed; or what was in force before the table was mapped,
+    or before mapped entities had watermarks of their own: what it quarantined is incomplete.
+    """
+    if entity.is_derived:
+        return is_outdated(current, entity)
+    if not entity.reader:
+        return False
+    bronze, quarantine = lake.open("bronze", entity.bronze), lake.open("silver", QUARANTINE)
+    return bronze is not None and any(
+        starting_position(current, partition)
+        and not (quarantine and starting_position(quarantine, partition, entity.reader))
+        for partition in BronzeSource(bronze).ends
+    )

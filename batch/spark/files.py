@@ -16,7 +16,7 @@ from deltalake.transaction import AddAction
 from lakehouse.commit import a_few_times, until_known
 from lakehouse.delta import CHECKPOINTS, with_watermarks, writer_of
 from lakehouse.errors import RetryLaterError
-from lakehouse.object_store import Put, put_below
+from lakehouse.object_store import Put, addressed, put_below
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Place:
         """Return the place of a table."""
         return cls(
             uri=delta.table_uri,
-            options=tuple(options.items()),
+            options=tuple(addressed(delta.table_uri, options).items()),
             partition_by=tuple(delta.metadata().partition_columns),
         )
 

@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.catalogue import LakeTable, lake_metrics
+from batch.pipeline_run import PipelineRun
 from batch.reconcile import silver as reconcile
 from batch.reconcile.history import Examples
 from batch.silver.bronze import BronzeSource
 from batch.silver.rebuild import rebuild_silver
 from batch.silver.run import consolidate_silver
+from lakehouse.contracts.mapping import MappedEntity
 from lakehouse.delta import scan
 from lakehouse.offsets import up_to
 from replay.silver import SilverReplayer
@@ -115,6 +117,21 @@ def test_each_of_the_two_quarantines_and_counts_all_of_its_changes(script):
             shop.happened
         }
         assert shop.counted() == dict.fromkeys(BOTH, shop.happened)
+
+
+def test_what_was_consolidated_with_other_watermarks_is_read_again_once(tmp_path, monkeypatch):
+    shop = Shop(tmp_path)
+    shop.change(9)
+    with monkeypatch.context() as before:
+        before.setattr(MappedEntity, "reader", "")
+        shop.consolidate("purchase", "orders")
+    shop.change(9)
+    run = PipelineRun(lake=shop.lake, rules=RULES, limit=None, warehouse="")
+    monkeypatch.setattr("batch.pipeline_run.ENTITIES", BOTH)
+    assert [run.silver([name])[0].read for name in ("orders", "orders", "purchase")] == [2, 0, 1]
+    assert [row["entity"] for row in rows_of(shop.lake, "quarantine")] == ["orders", "orders"]
+    shop.change(9)
+    assert run.silver(["orders"])[0].read == 1
 
 
 def test_doctor_compares_an_entity_with_its_own_watermarks(tmp_path):
