@@ -13,11 +13,12 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from typing_extensions import override
 
+from batch.delta_log import DeltaLog
 from batch.silver.offsets import OffsetRanges, is_within, starting_position, watermarks
 from lakehouse.commit import a_few_times, plan_commit, until_known
 from lakehouse.delta import CHECKPOINTS, with_watermarks, writer_of
 from lakehouse.errors import StopPipelineError
-from lakehouse.offsets import EpochPartition
+from lakehouse.offsets import EpochPartition, bronze_kind
 
 
 @dataclass(kw_only=True)
@@ -67,6 +68,18 @@ class SilverTable:
     def watermarks(self, ranges: OffsetRanges) -> dict[str, int]:
         """Return the last offset of each range, by app id."""
         return watermarks(ranges, self.reader)
+
+    def watermarks_alone(self, ranges: OffsetRanges) -> dict[str, int]:
+        """Return the same, and what ends the watermarks that the entity had with other expressions.
+
+        Should they be in force again, the table has none of what they have read.
+        """
+        if not self.reader:
+            return self.watermarks(ranges)
+        begin, own = f"{bronze_kind(self.reader).rpartition(':')[0]}:", bronze_kind(self.reader)
+        known = DeltaLog(self.delta).transactions()
+        others = (one for one in known if one.startswith(begin) and not one.startswith(f"{own}/"))
+        return {**dict.fromkeys(others, -1), **self.watermarks(ranges)}
 
     def _left(self, ranges: OffsetRanges) -> OffsetRanges:
         plan = plan_commit(ranges, {partition: self.position(partition) for partition in ranges})

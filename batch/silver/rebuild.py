@@ -173,7 +173,7 @@ class _Work:
         overwrite(
             tables.quarantine.delta, iter(quarantined), quarantined.schema,
             predicate=f"entity = '{entity.table}'",
-            watermarks=tables.quarantine.watermarks(ranges),
+            watermarks=tables.quarantine.watermarks_alone(ranges),
         )  # fmt: skip
         if tables.history is not None:
             versions = _Batches(revalidated.history, self._shards, history_schema(entity))
@@ -194,7 +194,7 @@ class _Work:
         replace_files(
             tables.quarantine.delta, [file for one in written for file in one.quarantine],
             QUARANTINE_SCHEMA, partition=("entity", entity.table),
-            watermarks=tables.quarantine.watermarks(ranges),
+            watermarks=tables.quarantine.watermarks_alone(ranges),
         )  # fmt: skip
         if tables.history is not None:
             files = [file for one in written for file in one.history]
@@ -227,7 +227,7 @@ class _Work:
             summed = all_of_them.group_by(names).agg(pl.col("changes").sum()).sort(names)
             rows = summed.select(RULE_COUNTS_SCHEMA.names).to_arrow().cast(RULE_COUNTS_SCHEMA)
         table = self.tables.counts
-        append(table.delta, rows, table.watermarks(self.ranges))
+        append(table.delta, rows, table.watermarks_alone(self.ranges))
 
 
 class _Batches:

@@ -230,8 +230,8 @@ def is_outdated(current: DeltaTable, entity: Entity) -> bool:
 def is_of_another(lake: Lake, current: DeltaTable, entity: Entity) -> bool:
     """Return whether a table of current rows was filled by another contract than this one.
 
-    That is a derived contract which has changed; or what was in force before the table was mapped,
-    or before mapped entities had watermarks of their own: what it quarantined is incomplete.
+    That is a derived contract which has changed; or another mapping, or what was in force before the
+    table was mapped.
     """
     if entity.is_derived:
         return is_outdated(current, entity)
@@ -239,7 +239,8 @@ def is_of_another(lake: Lake, current: DeltaTable, entity: Entity) -> bool:
         return False
     bronze, quarantine = lake.open("bronze", entity.bronze), lake.open("silver", QUARANTINE)
     return bronze is not None and any(
+        # The quarantine is never behind the current rows, unless others have written these.
         starting_position(current, partition)
-        and not (quarantine and starting_position(quarantine, partition, entity.reader))
+        > (starting_position(quarantine, partition, entity.reader) if quarantine else 0)
         for partition in BronzeSource(bronze).ends
     )

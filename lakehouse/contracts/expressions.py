@@ -118,6 +118,12 @@ class Expression:
     target: Column = _PLAIN
     place: tuple[str | int, ...] = ()
 
+    @property
+    def meaning(self) -> str:
+        """Return a text that is another one where results may be others."""
+        args = ", ".join(one.meaning for one in self.args)
+        return f"{self.op}({args}; {self.text!r}, {self.values}, {self.has_otherwise})"
+
     def leaves(self) -> Iterator["Expression"]:
         """Yield the columns that it reads, as expressions."""
         if self.op is Op.COLUMN:

@@ -6,6 +6,7 @@ columns then follow from expressions; all that reads contracts stays as it is.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,10 @@ class MappedEntity(Entity):
     @property
     @override
     def reader(self) -> str:
-        # The table has a derived contract, too, or is that of other entities.
-        return self.table
+        # The table has a derived contract, too; and what other expressions have read is read again.
+        meanings = "\n".join(one.meaning for one in self.expressions)
+        whole = f"{self.mapped_from}\n{self.on_lacking}\n{meanings}"
+        return f"{self.table}:{sha256(whole.encode()).hexdigest()[:12]}"
 
     @property
     @override

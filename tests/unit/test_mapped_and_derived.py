@@ -25,7 +25,7 @@ from stack.doctor import layers
 from stack.findings import Verdict
 from tests.unit.bronze_maker import RULES, new_lake, rows_of
 from tests.unit.foreign_maker import catalog_row, contract_of, foreign
-from tests.unit.other_shop import read_text
+from tests.unit.other_shop import MAPPING, read_text
 
 COLUMNS = {
     "state": "int4", "currency_code": "text", "total_minor": "int8", "tax_minor": "int8",
@@ -132,6 +132,32 @@ def test_what_was_consolidated_with_other_watermarks_is_read_again_once(tmp_path
     assert [row["entity"] for row in rows_of(shop.lake, "quarantine")] == ["orders", "orders"]
     shop.change(9)
     assert run.silver(["orders"])[0].read == 1
+
+
+def test_changes_are_read_again_by_expressions_that_were_corrected(tmp_path, monkeypatch):
+    shop = Shop(tmp_path)
+    shop.change(9)
+    run = PipelineRun(lake=shop.lake, rules=RULES, limit=None, warehouse="")
+    contracts = dict(BOTH)
+    monkeypatch.setattr("batch.pipeline_run.ENTITIES", contracts)
+    monkeypatch.setattr(reconcile, "contracts_of", lambda _lake: contracts)
+    run.silver(["orders", "purchase"])
+    assert len(rows_of(shop.lake, "quarantine")) == 1
+    corrected = MAPPING.replace('"4": cancelled', '"4": cancelled, "9": returned')
+    contracts["orders"] = read_text(tmp_path, corrected).entities["orders"]
+    assert [one.read for one in run.silver(["orders", "purchase"])] == [1, 0]
+    assert rows_of(shop.lake, "quarantine") == []
+    silver = rows_of(shop.lake, contracts["orders"].silver)
+    assert [row["status"] for row in silver] == ["returned"]
+    found = list(reconcile.compare_silver(shop.lake, RULES, Examples()))
+    assert found
+    assert all(one.findings.is_exact for one in found)
+    moved = read_text(tmp_path, f"# a comment\n{corrected}").entities["orders"]
+    assert moved.reader == contracts["orders"].reader
+    contracts["orders"] = MAPPED
+    assert [one.read for one in run.silver(["orders", "purchase"])] == [1, 0]
+    assert len(rows_of(shop.lake, "quarantine")) == 1
+    assert rows_of(shop.lake, MAPPED.silver) == []
 
 
 def test_doctor_compares_an_entity_with_its_own_watermarks(tmp_path):
