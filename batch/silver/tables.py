@@ -230,7 +230,7 @@ def is_outdated(current: DeltaTable, entity: Entity) -> bool:
 def is_of_another(lake: Lake, current: DeltaTable, entity: Entity) -> bool:
     """Return whether a table of current rows was filled by another contract than this one.
 
-    That is a derived contract which has changed; or another mapping, or what was in force before the
+    That is a derived contract which has changed, another mapping, or what was in force before the
     table was mapped.
     """
     if entity.is_derived:
