@@ -85,8 +85,9 @@ class SilverReplayer:
             was rewritten since.
         alone: blocks consolidations of the entity.
         keys: as in Kafka; if given, the range does not matter.
-        cluster: of Spark, whose workers validate and compare if there is more than one batch. It
-            keeps nothing, and consolidations of the entity wait for all of it.
+        cluster: of Spark, whose workers validate and compare if there is more than one batch. No
+            validated changes are kept there: a replay that resumes has only the range and keys of
+            the interrupted one. Consolidations of the entity wait for all of it.
         on_progress: called with the progress.
     """
 
@@ -122,8 +123,9 @@ class SilverReplayer:
                 consolidate_silver(self.lake, self.rules, [self.entity])
             bronze, tables = self._opened()
         ends = _ends(tables.current, bronze)
-        revalidated = self._revalidated(tables, bronze, ends)
-        went_on = revalidated.batches > 0
+        plan = resumed(self.folder / _PLAN, bronze.delta)
+        went_on = plan is not None
+        revalidated = self._revalidated(plan or self._plan(tables, bronze, ends), tables)
         # A single batch is validated no faster elsewhere, and a driver takes long to begin.
         cluster = self.cluster if len(self._batches(bronze, ends)) > 1 else None
         if cluster is None:
@@ -160,13 +162,7 @@ class SilverReplayer:
             raise StopPipelineError(message)
         return BronzeSource(delta), tables
 
-    def _revalidated(
-        self, tables: SilverTables, bronze: BronzeSource, ends: Mapping[EpochPartition, int]
-    ) -> Revalidated:
-        plan = resumed(self.folder / _PLAN, bronze.delta)
-        if plan is None:
-            plan = self._plan(tables, bronze, ends)
-            write_json(self.folder / _PLAN, plan)
+    def _revalidated(self, plan: Mapping[str, Any], tables: SilverTables) -> Revalidated:
         # Ranges as of the start: an open-ended range has grown meanwhile, its keys have not.
         self.ranges = {
             EpochPartition(epoch=epoch, topic_id=topic_id, partition=partition): OffsetRange(
@@ -189,7 +185,7 @@ class SilverReplayer:
         )
         if not is_all:
             self._choose(tables, bronze)
-        return {
+        plan = {
             "shards": bronze.count_batches(ends, self.rules.batch),
             "is_all": is_all,
             "ranges": [
@@ -197,6 +193,8 @@ class SilverReplayer:
             ],
             "version": bronze.delta.version(),
         }
+        write_json(self.folder / _PLAN, plan)
+        return plan
 
     def _choose(self, tables: SilverTables, bronze: BronzeSource) -> None:
         """Store the selected keys, and silver's rows from the range.

@@ -274,6 +274,23 @@ def of(rows, ids, table, *, not_in=False):
     return [row for row in rows if (int(row[column]) in ids) != not_in]
 
 
+def test_range_of_a_replay_that_was_interrupted_on_spark_is_kept_and_told(tmp_path):
+    lake = new_lake(tmp_path)
+    source = happen(customers(lake), SCRIPT).land()
+    consolidate(lake)
+    was = everything(lake)
+    first = replayer(lake, tmp_path, rows=2, cluster=Gone())
+    with pytest.raises(RetryLaterError, match="gone"):
+        first.run()
+    source.change(2, "u", city="Rome").land()
+    consolidate(lake)
+    assert everything(lake) != was
+    done = replayer(lake, tmp_path, rows=2, cluster=Here()).run()
+    assert (done.went_on, done.ranges) == (True, was)
+    shutil.rmtree(first.folder)
+    assert not replayer(lake, tmp_path, rows=2, cluster=Here()).run().went_on
+
+
 @pytest.mark.parametrize("moment", range(1, 4))
 def test_replay_that_was_killed_continues_where_it_stopped(tmp_path, monkeypatch, moment):
     lake = new_lake(tmp_path)
