@@ -25,10 +25,16 @@ if TYPE_CHECKING:
     from batch.spark.job import Job
 
 _TOLD = "shop-pipeline-error:"
-# Of Python, Arrow, Rust and the loader of libraries. Rust ends its process; Spark tells only that.
+# Of Python, Arrow, Rust and the loader of libraries.
 _NO_MEMORY = re.compile(
     r"(?<!OutOf)MemoryError|malloc of size|memory allocation of \d+|failed to map segment"
-    r"|Cannot allocate memory|Python worker exited unexpectedly"
+    r"|Cannot allocate memory"
+)
+_CRASHED = "Python worker exited unexpectedly"
+"""What Spark tells of any end: of Rust without memory, a signal, a machine that is shut down."""
+_MORE_MEMORY = (
+    "Lower CONSOLIDATION_CHUNK_ROWS, or give workers more: spark.executor.pyspark.memory, "
+    "where it is set, bounds the address space of each Python."
 )
 _INSTALL = (
     "Install the same version of this project for the Python of the workers (PYSPARK_PYTHON), or "
@@ -84,10 +90,7 @@ def explained(error: BaseException) -> PipelineError:
     if isinstance(error, ImportError):
         return cannot_run(error)
     if found is None:
-        # The last: before it come lines of code.
-        if lines := list(filter(_NO_MEMORY.search, str(error).splitlines())):
-            return _lacks_memory(lines[-1].strip())
-        return RetryLaterError(f"Spark failed: {_cause(str(error))}")
+        return _of_spark(str(error))
     told: tuple[str, PipelineError | ImportError] = pickle.loads(  # noqa: S301 - of our own worker
         b64decode(found[1])
     )
@@ -100,13 +103,20 @@ def explained(error: BaseException) -> PipelineError:
     return type(cause)(f"{place}: {cause.told.problem}", cause.told.action)
 
 
+def _of_spark(text: str) -> PipelineError:
+    """Return the error that Spark's own text tells of."""
+    # The last line: before it come lines of code.
+    if lines := list(filter(_NO_MEMORY.search, text.splitlines())):
+        return _lacks_memory(lines[-1].strip())
+    if lines := [line for line in text.splitlines() if _CRASHED in line]:
+        problem = f"A Spark worker crashed, perhaps for lack of memory: {lines[-1].strip()}"
+        return RetryLaterError(problem, f"If it does so again: {_MORE_MEMORY}")
+    return RetryLaterError(f"Spark failed: {_cause(text)}")
+
+
 def _lacks_memory(what: str) -> StopPipelineError:
     """Return the error that a worker's Python has met its limit, or that of its machine."""
-    action = (
-        "Lower CONSOLIDATION_CHUNK_ROWS, or give workers more: spark.executor.pyspark.memory, "
-        "where it is set, bounds the address space of each Python."
-    )
-    return StopPipelineError(f"A Spark worker has too little memory: {what}", action)
+    return StopPipelineError(f"A Spark worker has too little memory: {what}", _MORE_MEMORY)
 
 
 def cannot_run(error: Exception) -> StopPipelineError:

@@ -335,13 +335,22 @@ def test_other_errors_of_spark_are_told_in_one_line():
     [
         "Traceback:\npyarrow.lib.ArrowMemoryError: malloc of size 64 failed",
         "MemoryError",
-        "org.apache.spark.SparkException: Python worker exited unexpectedly (crashed)",
+        "SparkException: Python worker exited unexpectedly (crashed)\nMemoryError",
     ],
 )
 def test_a_worker_without_memory_says_what_bounds_it(told):
     error = explained(RuntimeError(f"Job aborted\n{told}\n  at org.apache"))
     assert isinstance(error, StopPipelineError)
     assert str(error).startswith(f"A Spark worker has too little memory: {told.splitlines()[-1]}")
+    assert "CONSOLIDATION_CHUNK_ROWS" in str(error)
+
+
+def test_a_worker_that_crashed_may_do_better_the_next_time():
+    """Of a segfault or a killed machine, Spark says what it says of one without memory."""
+    told = "org.apache.spark.SparkException: Python worker exited unexpectedly (crashed)"
+    error = explained(RuntimeError(f"Job aborted\n{told}\n  at org.apache"))
+    assert isinstance(error, RetryLaterError)
+    assert str(error).startswith(f"A Spark worker crashed, perhaps for lack of memory: {told}. If")
     assert "CONSOLIDATION_CHUNK_ROWS" in str(error)
 
 
