@@ -89,14 +89,14 @@ def _migrate(connection: psycopg.Connection, files: Mapping[str, bytes]) -> list
 
 
 def require_same_keys(dsn: str) -> None:
-    """Refuse a warehouse that cannot be migrated; one that does not answer is not refused.
+    """Refuse a warehouse made with other types of keys; one that does not answer is not refused.
 
     Raises:
-        StopPipelineError: its keys have other types, or an applied file has changed or gone.
+        StopPipelineError: its keys have other types.
     """
     with contextlib.suppress(psycopg.Error), psycopg.connect(dsn, autocommit=True) as connection:
         if connection.execute("select to_regclass('etl.migration')").fetchone() != (None,):
-            refuse_changed(dict(scripts("migrations/*.sql")), _applied(connection))
+            refuse_other_keys(dict(scripts("migrations/*.sql")), _applied(connection))
 
 
 def pending(connection: psycopg.Connection) -> list[str]:
@@ -130,14 +130,7 @@ def refuse_changed(files: Mapping[str, bytes], applied: Mapping[str, str]) -> No
             problem = f"{name} was applied to this warehouse and is gone"
             raise StopPipelineError(problem, "Restore the file.")
         if _checksum(files[name]) != applied[name]:
-            if others := _other_keys(applied):
-                kinds = ", ".join(
-                    f"{key} was {'an integer' if key in TEXTS else 'a text'}, and is "
-                    f"{'a text' if key in TEXTS else 'an integer'} now"
-                    for key in others
-                )
-                problem = f"This warehouse was made with other types of keys: {kinds}"
-                raise StopPipelineError(problem, TO_CHANGE_KEYS)
+            refuse_other_keys(files, applied)
             problem = f"{name} was applied to this warehouse and has changed since"
             action = "Restore it, and put the change into a migration of its own."
             raise StopPipelineError(problem, action)
@@ -145,6 +138,24 @@ def refuse_changed(files: Mapping[str, bytes], applied: Mapping[str, str]) -> No
     if late:
         problem = f"{late[0]} comes before {past[-1]}, which was applied"
         raise StopPipelineError(problem, "Give it a higher number.")
+
+
+def refuse_other_keys(files: Mapping[str, bytes], applied: Mapping[str, str]) -> None:
+    """Compare the types of keys with those that migrations were applied with.
+
+    Raises:
+        StopPipelineError: they are others; the message names the keys.
+    """
+    if all(_checksum(text) == applied.get(name, _checksum(text)) for name, text in files.items()):
+        return
+    if others := _other_keys(applied):
+        kinds = ", ".join(
+            f"{key} was {'an integer' if key in TEXTS else 'a text'}, and is "
+            f"{'a text' if key in TEXTS else 'an integer'} now"
+            for key in others
+        )
+        problem = f"This warehouse was made with other types of keys: {kinds}"
+        raise StopPipelineError(problem, TO_CHANGE_KEYS)
 
 
 def _other_keys(applied: Mapping[str, str]) -> Sequence[str]:

@@ -143,3 +143,7 @@ def test_other_types_of_keys_are_refused_before_a_program_is_stopped(other, tmp_
     with environment_of(given), pytest.raises(StopPipelineError, match="user=batch"):
         Stack(StackConfig()).up(["lander"])
     assert affected == []
+    monkeypatch.setattr(Stack, "_start_all", lambda *_: affected.append("start"))
+    with environment_of(given):
+        Stack(StackConfig()).up(["kafka"])  # reads no keys
+    assert affected == ["supervise", "start"]

@@ -8,7 +8,7 @@ from batch.warehouse import checks
 from batch.warehouse.checks import CheckResult, FailedCheckError, all_checks, parse
 from batch.warehouse.comments import describe
 from batch.warehouse.entities import TABLES, is_required
-from batch.warehouse.migrate import _checksum, refuse_changed
+from batch.warehouse.migrate import _checksum, refuse_changed, refuse_other_keys
 from batch.warehouse.scripts import FOLDER, scripts, with_key_types
 from batch.warehouse.shown import sql_of
 from lakehouse.contracts import ENTITIES
@@ -51,9 +51,26 @@ def test_warehouse_made_with_other_types_of_keys_is_refused_by_their_names(other
         assert f"{key} was a text, and is an integer now" in str(told.value)
     assert str(told.value).count(" now") == len(others)
     assert all(name in str(told.value) for name in ("MINIO_BUCKET_PREFIX", "WAREHOUSE_DATABASE"))
+    assert str(told.value) == told_of(refuse_other_keys, files, then)
     edited = {**then, "migrations/0001_schemas.sql": "other"}
     with pytest.raises(StopPipelineError, match="and has changed since"):
         refuse_changed(files, edited)
+    refuse_other_keys(files, edited)
+
+
+def test_types_of_keys_alone_do_not_depend_on_which_migrations_there_are():
+    """A checkout of an older commit lacks some, and has others that come later."""
+    files = dict(scripts("migrations/*.sql"))
+    applied = {name: _checksum(text) for name, text in files.items()}
+    refuse_other_keys(files, {**applied, "migrations/9999_new.sql": "any"})
+    (first, *_) = files
+    refuse_other_keys(files, {name: one for name, one in applied.items() if name != first})
+
+
+def told_of(refuse, *given):
+    with pytest.raises(StopPipelineError) as told:
+        refuse(*given)
+    return str(told.value)
 
 
 def test_checks_are_read_from_a_file():
