@@ -17,6 +17,7 @@ from lakehouse.secrets import Secrets
 from lakehouse.settings import OltpSettings, WarehouseSettings
 from lakehouse.tls import POSTGRES_HELLO, distrust
 from lakehouse.trouble import Service, Trouble, told
+from lakehouse.variables import address
 
 
 def oltp_dsn(settings: OltpSettings, secrets: Secrets, *, role: str) -> str:
@@ -48,7 +49,7 @@ def sqlalchemy_url(
     settings: WarehouseSettings, *, driver: str, role: str, password: str, database: str
 ) -> str:
     """Return the address of a database of the warehouse's server, as SQLAlchemy takes it."""
-    where = f"{settings.host}:{settings.port}/{database}"
+    where = f"{address(settings.host, settings.port)}/{database}"
     ssl = urlencode(settings.ssl_parameters, safe="/")
     # One that others have given may have any character.
     return f"postgresql+{driver}://{role}:{quote(password, safe='')}@{where}{'?' * bool(ssl)}{ssl}"

@@ -121,6 +121,11 @@ def parse_security(text: str) -> dict[str, str]:
     return found
 
 
+def address(host: str, port: int) -> str:
+    """Return host and port as URLs and clients take them, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def parse_ssl(text: str) -> dict[str, str]:
     """Return the parameters of TLS by name, as libpq reads them.
 

@@ -8,6 +8,7 @@ from typing import Any
 from lakehouse.errors import StopPipelineError
 from lakehouse.secrets import Secrets
 from lakehouse.settings import OltpSettings, WarehouseSettings
+from lakehouse.variables import address
 from stack.airflow.server import Airflow
 from stack.kafka.broker import Broker
 from stack.kafka.java import AGENT_HOST
@@ -103,7 +104,7 @@ class _Catalog(Shared):
             PostgresServer(name=name, settings=settings, values=values, **self._shared),
             Port(variable=f"{name.upper()}_PORT", host=settings.host, number=settings.port),
             title=title,
-            url=f"postgresql://{settings.host}:{settings.port}/{settings.database}",
+            url=f"postgresql://{address(settings.host, settings.port)}/{settings.database}",
             needs=needs,
         )
 

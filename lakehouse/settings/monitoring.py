@@ -3,7 +3,7 @@
 from pydantic_settings import SettingsConfigDict
 
 from lakehouse.settings.base import Settings, host_setting, port_setting
-from lakehouse.variables import Host, WebAddress, setting
+from lakehouse.variables import Host, WebAddress, address, setting
 
 _ALERT_TOO_OFTEN = "When the alert comes too often or too late."
 
@@ -109,7 +109,7 @@ class MonitoringSettings(Settings):
     @property
     def url(self) -> str:
         """Return the base address of Prometheus."""
-        return f"http://{self.host}:{self.port}"
+        return f"http://{address(self.host, self.port)}"
 
     def metrics_port(self, service: str) -> int:
         """Return the port at which a service serves metrics."""

@@ -22,6 +22,7 @@ from lakehouse.variables import (
     PostgresName,
     SslParameters,
     WebAddress,
+    address,
     parse_security,
     parse_ssl,
     setting,
@@ -121,7 +122,7 @@ class KafkaSettings(Settings):
     @property
     def bootstrap_servers(self) -> str:
         """Return the address as clients expect it."""
-        return f"{self.host}:{self.port}"
+        return address(self.host, self.port)
 
     @property
     def client(self) -> dict[str, str]:
@@ -202,7 +203,7 @@ class ConnectSettings(Settings):
     @property
     def url(self) -> str:
         """Return the base address of the REST interface."""
-        return f"{self.scheme}://{self.host}:{self.port}"
+        return f"{self.scheme}://{address(self.host, self.port)}"
 
     @property
     def auth(self) -> tuple[str, str] | None:
@@ -283,7 +284,7 @@ class MinioSettings(Settings):
     @property
     def url(self) -> str:
         """Return the base address of the S3 interface."""
-        return f"{self.scheme}://{self.host}:{self.port}"
+        return f"{self.scheme}://{address(self.host, self.port)}"
 
 
 class SslSettings(Settings):
@@ -321,7 +322,7 @@ class AirflowSettings(Settings):
     @property
     def url(self) -> str:
         """Return the base address of its API, for programs."""
-        return f"http://{self.host}:{self.port}"
+        return f"http://{address(self.host, self.port)}"
 
     @property
     def pages_url(self) -> str:
@@ -339,4 +340,4 @@ class SupersetSettings(Settings):
     @property
     def url(self) -> str:
         """Return the address of its web UI."""
-        return f"http://{self.host}:{self.port}"
+        return f"http://{address(self.host, self.port)}"

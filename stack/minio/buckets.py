@@ -16,6 +16,7 @@ from minio.lifecycleconfig import (
 from lakehouse.object_store import object_store
 from lakehouse.secrets import Secrets
 from lakehouse.settings import MinioSettings
+from lakehouse.variables import address
 
 _READ_BUCKET = ("s3:GetBucketLocation", "s3:ListBucket")
 _READ_OBJECT = ("s3:GetObject",)
@@ -50,7 +51,7 @@ def prepare_buckets(settings: MinioSettings, secrets: Secrets, *, with_users: bo
 def admin_of(settings: MinioSettings, secrets: Secrets) -> MinioAdmin:
     """Return a client of MinIO's admin interface."""
     return MinioAdmin(
-        endpoint=f"{settings.host}:{settings.port}",
+        endpoint=address(settings.host, settings.port),
         credentials=StaticProvider("admin", secrets["minio_admin"]),
         region=settings.region,
         secure=settings.scheme == "https",

@@ -25,13 +25,16 @@ from lakehouse.secrets import ROLES
 from lakehouse.settings import (
     ALL_SETTINGS,
     ROOT,
+    AirflowSettings,
     ConnectSettings,
     KafkaSettings,
     LandingSettings,
     MinioSettings,
+    MonitoringSettings,
     OltpSettings,
     ShopSettings,
     StackSettings,
+    SupersetSettings,
     WarehouseSettings,
     default_data_dir,
     is_root,
@@ -268,6 +271,17 @@ PASSWORDS = st.one_of(
     st.text("@:/%#?[] +$\\'", min_size=1),
 )
 PATHS = st.text(st.characters(exclude_characters="\0", codec="utf-8")).map(lambda t: f"/{t}")
+
+
+def test_address_of_ipv6_is_in_brackets_wherever_a_port_follows():
+    host = "2001:db8::1"
+    assert KafkaSettings(host=host).bootstrap_servers == f"[{host}]:9092"
+    for group in (ConnectSettings, MinioSettings, AirflowSettings, SupersetSettings):
+        assert urlsplit(group(host=host).url).hostname == host
+    given_ = {"driver": "psycopg", "role": "r", "password": "p", "database": "d"}
+    assert urlsplit(sqlalchemy_url(WarehouseSettings(host=host), **given_)).port == 5433
+    assert urlsplit(MonitoringSettings(host=host).url).hostname == host
+    assert KafkaSettings(host="kafka.example").bootstrap_servers == "kafka.example:9092"
 
 
 @given(
