@@ -1,25 +1,31 @@
 """Checks of the object store's users and their policies."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from minio.error import MinioException
+from minio.error import MinioAdminException
 
 from lakehouse.object_store import object_store
 from stack.doctor.measurements import Measurements
 from stack.doctor.model import Check
-from stack.elsewhere import prepares
+from stack.elsewhere import is_elsewhere, prepares
 from stack.findings import Said, fine, wrong
 from stack.minio.buckets import admin_of, may_enter, policies
+
+_GONE = re.compile("NoSuchUser|NoSuchPolicy")
 
 
 def _of_lake(measurements: Measurements) -> Sequence[Said]:
     minio = measurements.config.minio
     prepare = prepares("minio", measurements.config)
+    # Others' may be no MinIO, or have given keys of users with other names.
+    if is_elsewhere("minio", measurements.config):
+        return _let_in(measurements, prepare)
     if measurements.config.store == "seaweedfs":
-        return _of_seaweedfs(measurements, prepare)
+        return _let_in(measurements, prepare, ", with the policies of its file")
     admin = admin_of(minio, measurements.secrets)
     wanted = policies(minio)
     found: dict[str, LakeUser | None] = {}
@@ -27,7 +33,9 @@ def _of_lake(measurements: Measurements) -> Sequence[Said]:
         try:
             known = json.loads(admin.user_info(user))
             policy = json.loads(admin.policy_info(user))
-        except MinioException:
+        except MinioAdminException as error:
+            if not _GONE.search(str(error)):
+                raise
             found[user] = None
         else:
             found[user] = LakeUser(
@@ -38,8 +46,8 @@ def _of_lake(measurements: Measurements) -> Sequence[Said]:
     return diagnose_users(wanted, found, prepare=prepare)
 
 
-def _of_seaweedfs(measurements: Measurements, prepare: str) -> Sequence[Said]:
-    """Diagnose whether each user gets in; SeaweedFS reads policies from a file of ours, only."""
+def _let_in(measurements: Measurements, prepare: str, how: str = "") -> Sequence[Said]:
+    """Diagnose whether each user gets in, which any store can be asked."""
     minio, secrets = measurements.config.minio, measurements.secrets
     wanted = policies(minio)
     shut_out = [
@@ -49,7 +57,7 @@ def _of_seaweedfs(measurements: Measurements, prepare: str) -> Sequence[Said]:
     ]
     if shut_out:
         return [wrong(f"{', '.join(shut_out)} cannot get in", prepare)]
-    return [fine(f"{len(wanted)} users get in, with the policies of its file")]
+    return [fine(f"{len(wanted)} users get in{how}")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,17 @@
 """What the doctor says of machine, services, ports and roles."""
 
+import json
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from minio.error import MinioAdminException
 
+from lakehouse.environment import environment_of
 from lakehouse.errors import Problem
+from lakehouse.secrets import Secrets
 from stack.control import ServiceStatus
 from stack.doctor.clock import diagnose_clocks, diagnose_heartbeats
 from stack.doctor.machine import (
@@ -17,9 +23,10 @@ from stack.doctor.machine import (
 )
 from stack.doctor.roles import Found, Rights, diagnose_roles, rights_elsewhere
 from stack.doctor.services import PortMeasurement, diagnose_ports, diagnose_services, is_held_by
-from stack.doctor.users import LakeUser, allowed, diagnose_users
+from stack.doctor.users import LakeUser, _of_lake, allowed, diagnose_users
 from stack.findings import Verdict, wrong
 from stack.minio.buckets import policy
+from stack.paths import StackConfig
 from tests.verdicts import only, verdicts
 
 
@@ -228,6 +235,47 @@ def test_user_of_the_lake_has_its_policy_and_no_other():
     )
     assert validated(LakeUser(is_enabled=True, policies=["reader"], policy=wide)) is Verdict.WRONG
     assert allowed(own) == {("a", "r"), ("b", "r")}
+
+
+class Admin:
+    """MinIO's admin interface, which refuses with the code that it gives."""
+
+    def __init__(self, code):
+        self.code = code
+
+    def user_info(self, user):
+        body = json.dumps({"Code": self.code})
+        raise MinioAdminException(str(HTTPStatus.NOT_FOUND.value), body)
+
+
+@pytest.mark.parametrize("code", ["XMinioAdminNoSuchUser", "XMinioAdminNoSuchPolicy"])
+def test_user_that_the_lake_does_not_know_is_wrong(code, tmp_path, monkeypatch):
+    said = users_of_lake(tmp_path, monkeypatch, Admin(code))
+    assert [one.words for one in said] == [
+        f"user {name} or its policy does not exist" for name in ("lander", "batch", "reader")
+    ]
+
+
+def test_user_is_not_missing_where_the_lake_refuses_to_tell(tmp_path, monkeypatch):
+    with pytest.raises(MinioAdminException, match="SignatureDoesNotMatch"):
+        users_of_lake(tmp_path, monkeypatch, Admin("SignatureDoesNotMatch"))
+
+
+@pytest.mark.parametrize(("enters", "verdict"), [(True, Verdict.FINE), (False, Verdict.WRONG)])
+def test_store_elsewhere_is_only_asked_whether_users_get_in(enters, verdict, tmp_path, monkeypatch):
+    """It may be no MinIO, and have none of its admin interface."""
+    monkeypatch.setattr("stack.doctor.users.may_enter", lambda *_: enters)
+    [said] = users_of_lake(tmp_path, monkeypatch, Admin("AccessDenied"), MINIO_HOST="192.0.2.1")
+    assert said.verdict is verdict
+    assert said.words == ("3 users get in" if enters else "lander, batch, reader cannot get in")
+
+
+def users_of_lake(tmp_path, monkeypatch, admin, **variables):
+    monkeypatch.setattr("stack.doctor.users.admin_of", lambda *_: admin)
+    with environment_of({"STACK_DATA_DIR": str(tmp_path), **variables}):
+        config = StackConfig()
+    secrets = Secrets(tmp_path / "secrets.json").complete()
+    return _of_lake(SimpleNamespace(config=config, secrets=secrets))
 
 
 def test_roles_of_a_shop_elsewhere_may_be_what_their_provider_makes_them():
