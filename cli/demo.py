@@ -14,6 +14,7 @@ import typer
 if TYPE_CHECKING:
     from monitoring.demonstration import Demonstration
     from producers.plan import Plan
+    from stack.paths import StackConfig
 
 app = typer.Typer()
 
@@ -76,14 +77,14 @@ def demo(  # noqa: PLR0913 - one for each option
     from cli.simulate import live_rate
     from monitoring.demonstration import Demonstration
     from producers.plan import History, Live, Plan
-    from producers.script import require_own_shop
     from stack.catalog import chosen
     from stack.engine import stack_of_settings
     from stack.paths import StackConfig
     from stack.progress import Steps
 
+    config = StackConfig(example=source)
     if source is None:
-        require_own_shop()
+        _require_own_shop(config)
     seed = randbelow(1_000_000) if seed is None else seed
     past = None
     if history is not None:
@@ -91,7 +92,7 @@ def demo(  # noqa: PLR0913 - one for each option
     rate = live_rate(orders_per_second, is_after_history=past is not None)
     plan = Plan(seed=seed, live=Live(orders_per_second=rate), dirt_percent=dirt)
     services = chosen(airflow=airflow, superset=superset, monitoring=False)
-    stack = stack_of_settings(StackConfig(example=source))
+    stack = stack_of_settings(config)
     try:
         with Steps(err_console) as progress:
             stack.up(services, progress=progress)
@@ -111,6 +112,17 @@ def demo(  # noqa: PLR0913 - one for each option
             err_console.print(told, soft_wrap=True)
     if not is_exact:
         raise typer.Exit(1)
+
+
+def _require_own_shop(config: "StackConfig") -> None:
+    """Refuse another shop before anything starts, and one elsewhere that has no simulator."""
+    from lakehouse.secrets import Secrets
+    from producers.script import require_own_shop
+    from stack.elsewhere import Elsewhere, is_elsewhere
+
+    require_own_shop()
+    if config.stack.engine == "native" and is_elsewhere("oltp", config):
+        Elsewhere(config, Secrets(config.stack.secrets_path)).require_simulated()
 
 
 def _with_source(folder: Path) -> None:

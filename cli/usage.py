@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from typer.exceptions import TyperException
 
 from lakehouse.choices import meant
+from lakehouse.errors import sentence
 
 _QUOTED = re.compile(r"'([^']*)'")
 _CHOICES = "is not one of "
@@ -24,8 +25,7 @@ def wrong_usage(error: TyperException) -> str:
     else:
         told = " ".join(error.format_message().split()).removeprefix("Invalid value: ")
     told = told.strip()
-    stop = "" if told.endswith((".", "?")) else "."
-    return f"{told}{stop}" + (f" See {context.command_path} --help." if context else "")
+    return sentence(told) + (f" See {context.command_path} --help." if context else "")
 
 
 def _refused(cause: ValidationError) -> str:

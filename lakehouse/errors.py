@@ -4,6 +4,11 @@ from collections.abc import Sequence
 from typing import ClassVar, Self
 
 
+def sentence(words: str) -> str:
+    """Return words with a full stop, unless they end with another mark."""
+    return words if words.endswith((".", "?", "!")) else f"{words}."
+
+
 class Problem(str):
     """A problem, then what to do about it, as one text.
 
@@ -18,7 +23,7 @@ class Problem(str):
 
     def __new__(cls, problem: str, action: str = "") -> Self:
         """Join both to one text."""
-        self = super().__new__(cls, f"{problem}. {action}" if action else problem)
+        self = super().__new__(cls, f"{sentence(problem)} {action}" if action else problem)
         self.problem, self.action = problem.removesuffix("."), action
         return self
 

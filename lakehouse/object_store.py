@@ -99,6 +99,15 @@ def _client(
     return client
 
 
+def impatient_pool(scheme: str, seconds: int) -> PoolManager:
+    """Return a pool that tries once, and trusts the authorities that the client's own does.
+
+    Those of urllib3 are the system's, which a slim image lacks; httpx has them without a system.
+    """
+    context = httpx.create_ssl_context() if scheme == "https" else None
+    return PoolManager(retries=False, timeout=seconds, ssl_context=context)
+
+
 def put_below(uri: str, options: Mapping[str, str]) -> Put:
     """Return a function that stores an object below a table, in one request.
 
@@ -120,7 +129,7 @@ def put_below(uri: str, options: Mapping[str, str]) -> Put:
         server,
         options["AWS_REGION"],
         options,
-        pool=PoolManager(retries=False, timeout=_PUT_SECONDS),
+        pool=impatient_pool(server.scheme, _PUT_SECONDS),
     )
     return partial(_put_object, client, place.netloc, place.path.strip("/"))
 

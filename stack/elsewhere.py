@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import psycopg
 from minio.error import S3Error
-from urllib3 import PoolManager
 from urllib3.exceptions import HTTPError
 
 from batch.warehouse.migrate import pending
 from connectors.rest import ConnectApi
-from lakehouse.errors import AwayError, PipelineError, Problem
+from lakehouse.errors import AwayError, PipelineError, Problem, WrongArgumentError, sentence
 from lakehouse.kafka import admin_client, captured_pattern, matching_topics
-from lakehouse.object_store import object_store, trouble_of_client, way_out
+from lakehouse.object_store import impatient_pool, object_store, trouble_of_client, way_out
 from lakehouse.postgres import explaining, oltp_dsn, warehouse_dsn
 from lakehouse.secrets import Secrets
 from lakehouse.settings import (
@@ -27,6 +26,7 @@ from lakehouse.settings import (
     WarehouseSettings,
 )
 from lakehouse.trouble import Service, Trouble, told
+from stack.findings import Finding, Said
 from stack.paths import Data, StackConfig
 from stack.source.check import diagnose, diagnose_other_schemas, read_source
 
@@ -52,14 +52,7 @@ def is_loopback(host: str) -> bool:
 
 def is_elsewhere(name: str, config: StackConfig) -> bool:
     """Return whether others run this server, so that it is neither started nor set up here."""
-    servers: Mapping[str, _Server] = {
-        "oltp": config.oltp,
-        "warehouse": config.warehouse,
-        "kafka": config.kafka,
-        "connect": config.connect,
-        "minio": config.minio,
-    }
-    settings = servers.get(name)
+    settings = _servers(config).get(name)
     if settings is None or settings.host in ("0.0.0.0", "::"):  # noqa: S104 - refused by `up`
         return False
     if not is_loopback(settings.host):
@@ -68,6 +61,16 @@ def is_elsewhere(name: str, config: StackConfig) -> bool:
     # Connect makes the folder of Kafka, too.
     own = data.of("kafka") / "data" if name == "kafka" else data.of(name)
     return "host" in settings.model_fields_set and not own.exists()
+
+
+def _servers(config: StackConfig) -> Mapping[str, _Server]:
+    return {
+        "oltp": config.oltp,
+        "warehouse": config.warehouse,
+        "kafka": config.kafka,
+        "connect": config.connect,
+        "minio": config.minio,
+    }
 
 
 def prepares(name: str, config: StackConfig) -> str:
@@ -89,8 +92,10 @@ class Elsewhere:
             self._ask(name)
         except AwayError as error:
             variable = name.upper()
-            action = f"Start it, or correct {variable}_HOST and {variable}_PORT."
-            return Problem(error.told.problem, action)
+            action = f"Start it, or correct {variable}_HOST and {variable}_PORT"
+            if is_loopback(_servers(self._config)[name].host):
+                action += f"; or unset {variable}_HOST: ./pipeline up then starts one"
+            return Problem(error.told.problem, f"{action}.")
         except PipelineError as error:
             return error.told
         return None
@@ -103,6 +108,24 @@ class Elsewhere:
             return list(self._look(name))
         except PipelineError as error:
             return [error.told]
+
+    def require_simulated(self) -> None:
+        """Check that the shop's database is one that the simulator was given.
+
+        Raises:
+            WrongArgumentError: it lets no simulator in, or does not answer.
+        """
+        try:
+            dsn = oltp_dsn(self._config.oltp, self._secrets, role="simulator")
+            self._ask_postgres(Service.SHOP, dsn)
+        except PipelineError as error:
+            place = self._config.oltp.host
+            problem = f"OLTP_HOST is {place}, where no simulator can sell: {error.told.problem}"
+            action = (
+                "Unset it; or make the simulated shop there, if the database is to hold it: "
+                "./pipeline prepare oltp."
+            )
+            raise WrongArgumentError(problem, action) from error
 
     def _ask(self, name: str) -> None:
         config = self._config
@@ -138,12 +161,11 @@ class Elsewhere:
         config = self._config
         lacks: list[str] = []
         if name == "oltp":
-            dsn = oltp_dsn(config.oltp, self._secrets, role="monitor")
-            source = read_source(dsn, config.connect)
-            found = diagnose(source, config.connect)
-            lacks = [one.words for one in found if one.verdict == "wrong"]
-            for one in diagnose_other_schemas(source.other_schemas):
-                yield Problem(one.words, f"{one.remedy}.")
+            wrong, others = self._look_at_shop()
+            lacks = [one.words for one in wrong if one.remedy.startswith(_PREPARES[name])]
+            own = [one for one in wrong if not one.remedy.startswith(_PREPARES[name])]
+            yield from (Problem(one.words, sentence(one.remedy)) for one in own)
+            yield from (Problem(one.words, sentence(one.remedy)) for one in others)
         elif name == "warehouse":
             dsn = warehouse_dsn(config.warehouse, self._secrets, role="batch")
             with (
@@ -161,8 +183,16 @@ class Elsewhere:
         if lacks:
             yield Problem(f"something is missing: {'; '.join(lacks)}", f"{_PREPARES[name]}.")
 
+    def _look_at_shop(self) -> tuple[Sequence[Finding], Sequence[Said]]:
+        """Return what is wrong with the shop's database, and what of it is not captured."""
+        dsn = oltp_dsn(self._config.oltp, self._secrets, role="monitor")
+        source = read_source(dsn, self._config.connect)
+        found = diagnose(source, self._config.connect)
+        wrong = [one for one in found if one.verdict == "wrong"]
+        return wrong, diagnose_other_schemas(source.other_schemas)
+
     def _has_bucket(self, name: str) -> bool:
-        pool = PoolManager(retries=False, timeout=_SECONDS)
+        pool = impatient_pool(self._config.minio.scheme, _SECONDS)
         store = object_store(self._config.minio, self._secrets, user="reader", pool=pool)
         try:
             return store.bucket_exists(name)

@@ -28,7 +28,8 @@ def _services(measurements: Measurements) -> Sequence[Said]:
 def diagnose_services(found: Mapping[str, ServiceStatus]) -> Sequence[Said]:
     """Diagnose whether required services answer. Airflow and Superset are optional."""
     if all(_is_off(one) or one.is_elsewhere for one in found.values()):
-        return [wrong("nothing runs", "./pipeline up")]
+        away = [_told(name, one.problem) for name, one in found.items() if one.problem]
+        return [*away, wrong("nothing runs", "./pipeline up")]
     required = {*SHOP, *(AIRFLOW if any(not _is_off(found[n]) for n in AIRFLOW) else ())}
     said: list[Said] = []
     left_out = []
@@ -36,7 +37,7 @@ def diagnose_services(found: Mapping[str, ServiceStatus]) -> Sequence[Said]:
         if one.is_ready:
             continue
         if one.problem:
-            said.append(wrong(f"{name}: {one.problem.problem}", one.problem.action))
+            said.append(_told(name, one.problem))
         elif _is_off(one) and name not in required:
             left_out.append(name)
         elif _is_off(one):
@@ -52,6 +53,10 @@ def diagnose_services(found: Mapping[str, ServiceStatus]) -> Sequence[Said]:
     others = [name for name, one in found.items() if one.is_elsewhere]
     where = f", {', '.join(others)} elsewhere" if others else ""
     return said or [fine(f"{ready} run and answer{where}{without}")]
+
+
+def _told(name: str, problem: Problem) -> Said:
+    return wrong(f"{name}: {problem.problem}", problem.action)
 
 
 def _is_off(one: ServiceStatus) -> bool:

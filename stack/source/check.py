@@ -203,7 +203,8 @@ _PREPARE_OWNED = "./pipeline source check URL --apply --owned"
 
 def _version(server: Server) -> Sequence[Said]:
     if server.is_standby:
-        return [wrong("a standby: it cannot be prepared", "Give the URL of the primary")]
+        remedy = "Give the URL of the primary; OLTP_HOST has to name it, too"
+        return [wrong("a standby: it cannot be prepared", remedy)]
     if server.version_number < OLDEST * 10_000:
         words = f"PostgreSQL {server.version}: publications of a schema need {OLDEST}"
         return [wrong(words, "Upgrade the server")]

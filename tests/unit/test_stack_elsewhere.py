@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from cli.demo import demo
 from lakehouse.environment import environment_of
 from lakehouse.errors import StopPipelineError, WrongArgumentError
 from stack.bootstrap import steps
@@ -17,12 +18,14 @@ from stack.catalog import SERVERS
 from stack.control import Stack
 from stack.doctor.machine import required_programs
 from stack.doctor.services import diagnose_services
-from stack.elsewhere import is_elsewhere, prepares
+from stack.elsewhere import Elsewhere, is_elsewhere, prepares
 from stack.paths import Cache, StackConfig
 from stack.preflight import check_example, port_problems
 from stack.progress import Steps
 from stack.service_user import ServiceUser
+from stack.source.check import Source
 from tests.stacks import free_ports
+from tests.unit.test_source_check import PREPARED
 
 
 @pytest.fixture(autouse=True)
@@ -148,7 +151,39 @@ def test_up_says_of_each_server_elsewhere_why_it_cannot_be_used(nobody):
         said = next(lines)
         assert said.startswith(f"{name}: ")
         assert " does not answer" in said
-        assert said.endswith(f"Start it, or correct {variable}_HOST and {variable}_PORT.")
+        assert said.endswith(
+            f"Start it, or correct {variable}_HOST and {variable}_PORT; or unset {variable}_HOST: "
+            "./pipeline up then starts one."
+        )
+        assert "?." not in said
+
+
+def test_server_of_another_machine_is_not_replaced_by_one_of_ours(tmp_path):
+    stack = stack_of(tmp_path, CONNECT_HOST="connect.invalid")
+    stack._secrets.complete()
+    told = Elsewhere(stack.config, stack._secrets).problem("connect")
+    assert told.action == "Start it, or correct CONNECT_HOST and CONNECT_PORT."
+
+
+def test_each_lack_of_a_shop_elsewhere_is_told_with_its_own_remedy(tmp_path, monkeypatch):
+    server = replace(
+        PREPARED, wal_level="replica", roles=[], has_cdc=False, is_published=False,
+        slot_status="lost",
+    )  # fmt: skip
+    source = Source(server=server, tables=[])
+    monkeypatch.setattr(Elsewhere, "problem", lambda *_: None)
+    monkeypatch.setattr("stack.elsewhere.read_source", lambda *_: source)
+    stack = stack_of(tmp_path, OLTP_HOST="192.0.2.1")
+    stack._secrets.complete()
+    told = Elsewhere(stack.config, stack._secrets).remarks("oltp")
+    assert [one.action for one in told] == [
+        "alter system set wal_level = 'logical', and restart the server.",
+        "./pipeline connect apply --accept-loss.",
+        "Is it the right database?",
+        "./pipeline source check URL --apply.",
+    ]
+    assert "dbz_shop does not exist" in told[-1]
+    assert not any("wal_level" in one for one in told[1:])
 
 
 def test_status_and_doctor_tell_servers_elsewhere_from_those_that_are_stopped(nobody):
@@ -159,10 +194,24 @@ def test_status_and_doctor_tell_servers_elsewhere_from_those_that_are_stopped(no
         assert "does not answer" in found[name].problem
     assert found["lander"].state == "STOPPED"
     assert found["lander"].problem is None
-    [nothing] = diagnose_services(found)
+    *away, nothing = diagnose_services(found)
+    assert [one.words.partition(":")[0] for one in away] == list(SERVERS)
+    assert all("correct " in one.remedy for one in away)
     assert nothing.words == "nothing runs"
     said = [one.words for one in diagnose_services({**found, "lander": running(found["lander"])})]
     assert [s.partition(":")[0] for s in said if "does not answer" in s] == list(SERVERS)
+
+
+def test_demo_does_not_begin_where_no_simulator_can_sell(nobody, monkeypatch):
+    monkeypatch.setattr(Stack, "up", lambda *_, **__: pytest.fail("something was started"))
+    oltp = nobody.config.oltp
+    given = {
+        "OLTP_HOST": oltp.host, "OLTP_PORT": str(oltp.port),
+        "STACK_DATA_DIR": str(nobody.config.stack.data_dir),
+    }  # fmt: skip
+    said = r"OLTP_HOST is 127\.0\.0\.1, where no simulator can sell: .*[.?] Unset it; or make"
+    with environment_of(given), pytest.raises(WrongArgumentError, match=said):
+        demo()
 
 
 def running(one):

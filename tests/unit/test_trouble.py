@@ -2,6 +2,7 @@
 tried again."""
 
 import re
+import ssl
 from types import SimpleNamespace
 
 import polars as pl
@@ -23,11 +24,12 @@ from lakehouse.errors import (
     FullError,
     GoneError,
     NotAllowedError,
+    Problem,
     RetryLaterError,
     StopPipelineError,
 )
 from lakehouse.kafka import explain_kafka, trouble_of_kafka
-from lakehouse.object_store import explain_client
+from lakehouse.object_store import explain_client, impatient_pool
 from lakehouse.postgres import explaining, noting, trouble_of
 from lakehouse.settings import ROOT
 from lakehouse.trouble import Service, Trouble, told
@@ -333,3 +335,24 @@ def test_error_of_kafka_is_sorted_by_its_code(name, kind):
 
 def test_queue_that_is_full_passes():
     assert isinstance(explain_kafka(BufferError("Local: Queue full"), "It"), CrowdedError)
+
+
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [
+        ("It is away", "It is away. Wait."),
+        ("It is away.", "It is away. Wait."),
+        ("Is the server running?", "Is the server running? Wait."),
+    ],
+)
+def test_problem_ends_with_one_mark_before_its_action(problem, told):
+    assert Problem(problem, "Wait.") == told
+
+
+def test_pool_of_its_own_trusts_authorities_where_the_system_has_none(monkeypatch):
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *_: None)
+    context = impatient_pool("https", 1).connection_pool_kw["ssl_context"]
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.get_ca_certs()
