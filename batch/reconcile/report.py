@@ -270,8 +270,8 @@ class Report:
         return (
             f" In no fact: {_money(outside.total_cents)} of the totals and "
             f"{_money(outside.refund_cents)} of the refunds of {outside.orders.count:,} orders, in "
-            "the base currency: their lines are delayed, quarantined, were never written, or add up "
-            f"to less (orders {_named(outside.orders)})."
+            "the base currency: their lines are delayed, quarantined, were never written, or add "
+            f"up to less (orders {_named(outside.orders)})."
         )
 
     def _name(self, layer: str) -> str:
