@@ -76,7 +76,13 @@ def mapping(
     if path.exists():
         problem = f"{path} exists"
         raise WrongArgumentError(problem, "Edit it, or move it away for a new one.")
-    chosen = dict(given.partition("=")[::2] for given in tables or ())
+    chosen: dict[str, str] = {}
+    for given in tables or ():
+        name, _, table = given.partition("=")
+        if name in chosen:
+            problem = f"{name} is given twice"
+            raise WrongArgumentError(problem, f"Write {name}={chosen[name]} or {given}.")
+        chosen[name] = table
     if wrong := [name for name, table in chosen.items() if not table]:
         problem = f"{wrong[0]} names no table"
         raise WrongArgumentError(problem, f"Write {wrong[0]}=TABLE.")
@@ -85,6 +91,12 @@ def mapping(
     text = skeleton(chosen, catalog)
     path.parent.mkdir(parents=True, exist_ok=True)
     _write(path, text)
+    told = (
+        "Until each line has a value, all commands that read the contracts refuse it, and so does "
+        "the hourly run. While the stack runs, edit it in another folder, with CONTRACTS_DIR set "
+        "to that for ./pipeline source check URL, and move it here once nothing is wrong."
+    )
+    console.print(told, soft_wrap=True)
 
 
 @new.command()

@@ -136,7 +136,10 @@ def faults_of(found: MappingFile, catalog: Catalog, values: Values) -> Iterator[
             continue
         for column, expression in zip(entity.columns, entity.expressions, strict=True):
             # Of a key of the wrong type, columns that refer to it have the wrong type, too.
-            if ALIASES.get(column.name, column.name) not in wrong_keys:
+            if ALIASES.get(column.name, column.name) in wrong_keys:
+                lacking = (leaf for leaf in expression.leaves() if leaf.text not in by_name)
+                yield from (_lacks(leaf, entity.shop_table, by_name) for leaf in lacking)
+            else:
                 yield from faults_in(expression, entity.shop_table, by_name, values)
 
 
@@ -173,8 +176,7 @@ def faults_in(
     if expression.op is Op.COLUMN:
         name = expression.text
         if name not in rows:
-            action = f"{meant([name], rows)}Columns: {', '.join(rows)}."
-            yield misplaced_at(expression.place, f"{table} has no column {name!r}", action)
+            yield _lacks(expression, table, rows)
             return
         action = _hindrance(expression, rows[name], parent)
         if action:
@@ -189,6 +191,11 @@ def faults_in(
         yield from _unlisted(expression, [value for value, _ in expression.values], of_column)
     for one in expression.args:
         yield from faults_in(one, table, rows, values, expression.op)
+
+
+def _lacks(leaf: Expression, table: str, rows: Mapping[str, CatalogRow]) -> MisplacedError:
+    action = f"{meant([leaf.text], rows)}Columns: {', '.join(rows)}."
+    return misplaced_at(leaf.place, f"{table} has no column {leaf.text!r}", action)
 
 
 def _unlisted(

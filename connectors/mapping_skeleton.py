@@ -28,8 +28,9 @@ _WIDTH = 98
 _HEAD = """\
 # How tables of the shop become entities of the warehouse: docs/MAPPING.md.
 # Give each line without a value a column of the table, or an expression such as {constant: 0}.
-# Lines that begin with # are optional. Until all is given, each command tells what is left;
-# ./pipeline source check URL then compares it with the shop.
+# Lines that begin with # are optional. Until all is given, each command that reads the contracts
+# refuses this file and tells what is left; ./pipeline source check URL then compares it with the
+# shop.
 """
 
 

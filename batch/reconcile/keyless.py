@@ -24,7 +24,7 @@ def snapshots(changes: Frame) -> Frame:
     That time is when it began to read this table: it is of no use to compare others with.
     """
     read = changes.filter(pl.col("op") == "r")
-    return _begin(read.select(*_PARTITION, "committed_us", "lsn", first="_offset"))
+    return _begin(read.select(*_PARTITION, "committed_us", first="_offset", first_at="_timestamp"))
 
 
 def last_snapshot(found: Iterable[Frame]) -> Frame:
@@ -34,23 +34,21 @@ def last_snapshot(found: Iterable[Frame]) -> Frame:
 
 
 def _begin(read: Frame) -> Frame:
-    return read.group_by(*_PARTITION, "committed_us").agg(
-        pl.col("lsn").max(), pl.col("first").min()
-    )
+    return read.group_by(*_PARTITION, "committed_us").agg(pl.col("first", "first_at").min())
 
 
 def since_snapshot(changes: Frame, snapshot: Frame) -> Frame:
     """Filter that snapshot, which contains every row, and the changes that it does not show.
 
-    The connector writes a snapshot before it streams, from the position at which the snapshot was
-    taken; so behind its rows are exactly these changes. In a partition without its rows, later
-    are those behind that position, and those that were committed once the table was read: of a
-    transaction that was open at that position, a change may be before it.
+    The connector writes a snapshot before it streams what was not committed by then; so behind its
+    rows are exactly these changes. In a partition without its rows, they are those that were sent
+    since: a record's time in Kafka is when the connector's only task sent it, and before a
+    snapshot it is restarted. Of a transaction that was open when the snapshot was taken, positions
+    in the log are before it; of another server, they may be anywhere.
     """
     if snapshot.is_empty():
         return changes
-    is_behind = pl.col("lsn") > snapshot["lsn"].max()
-    is_later = is_behind | (pl.col("committed_us") > snapshot["committed_us"].max())
+    is_later = pl.col("_timestamp") >= snapshot["first_at"].min()
     begun = changes.join(snapshot.select(*_PARTITION, "first"), on=_PARTITION, how="left")
     is_of_it = pl.col("_offset") >= pl.col("first")
     return begun.filter(pl.coalesce(is_of_it, is_later & (pl.col("op") != "r"))).drop("first")

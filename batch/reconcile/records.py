@@ -11,7 +11,7 @@ from batch.reconcile.visibility import Visibility
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import BRONZE_SCHEMA
 
-READ_COLUMNS = ("value", "_topic_id", "_epoch", "_partition", "_offset", "_headers")
+READ_COLUMNS = ("value", "_topic_id", "_epoch", "_partition", "_offset", "_timestamp", "_headers")
 """Columns that are read of a bronze table."""
 COORDINATE = ("_topic_id", "_epoch", "_partition", "_offset")
 # Debezium marks the two events of a changed key: a delete of the old, an insert of the new.
@@ -33,8 +33,8 @@ def read_changes(rows: pl.DataFrame, table: SourceTable, visibility: Visibility)
     """Read a table's changes from rows of its bronze table.
 
     Returns:
-        `COORDINATE`, `value`, and for each change: `key` (text), `op` (c, u, d or r), `lsn`,
-        `tx_id`, `committed_us` (of a snapshot's row: when it began to read the table),
+        `COORDINATE`, `value`, `_timestamp`, and for each change: `key` (text), `op` (c, u, d or r),
+        `lsn`, `tx_id`, `committed_us` (of a snapshot's row: when it began to read the table),
         `is_visible` (by its transaction; null for an `r`), `version` and `before_version` (null
         without), `is_rekeyed` (inserted by a change of its key), `is_synthetic` (written by an
         extraction).
@@ -66,7 +66,8 @@ def read_changes(rows: pl.DataFrame, table: SourceTable, visibility: Visibility)
         before_version=_version("before", table),
         is_synthetic=source.field("synthetic").is_not_null(),
     )
-    changes = pl.concat([rows.select(*COORDINATE, "value", _is_rekeyed()), facts], how="horizontal")
+    received = rows.select(*COORDINATE, "value", "_timestamp", _is_rekeyed())
+    changes = pl.concat([received, facts], how="horizontal")
     return changes.filter(facts["table"] == table.name).drop("table")
 
 

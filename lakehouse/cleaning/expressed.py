@@ -165,10 +165,12 @@ def _number(expression: Expression, text: Callable[[Expression], pl.Expr], digit
             return _number(args[0], text, digits)
         case Op.NET | Op.TAX:
             gross = _number(args[0], text, digits)
-            with_tax = _WHOLE + _number(args[1], text, args[1].target.scale)
+            tax = _number(args[1], text, args[1].target.scale)
+            # Beyond the limits of constants, such as percent where fractions are expected.
+            with_tax = _WHOLE + pl.when(tax.is_between(0, _WHOLE)).then(tax)
             halves = (2 * gross.abs() * _WHOLE + with_tax) // (2 * with_tax)
             # Away from zero, as Postgres rounds: a refund is the sale's amount with another sign.
-            net = pl.when(with_tax > 0).then(pl.when(gross < 0).then(0 - halves).otherwise(halves))
+            net = pl.when(gross < 0).then(0 - halves).otherwise(halves)
             return net if expression.op is Op.NET else gross - net
         case Op.SUM | Op.DIFFERENCE:
             first, *others = (_number(one, text, digits) for one in args)

@@ -68,9 +68,15 @@ _MOST_DIGITS = 16
 _PLAIN = Column(name="value", type=Type.TEXT, description="")
 _TAXES = {
     "tax_percent": replace(
-        _PLAIN, name="tax_percent", type=Type.DEGREES, unit="percent", scale=4, minimum=0
+        _PLAIN,
+        name="tax_percent",
+        type=Type.DEGREES,
+        unit="percent",
+        scale=4,
+        minimum=0,
+        maximum=100,
     ),
-    "tax_rate": replace(_PLAIN, name="tax_rate", type=Type.DEGREES, scale=6, minimum=0),
+    "tax_rate": replace(_PLAIN, name="tax_rate", type=Type.DEGREES, scale=6, minimum=0, maximum=1),
 }
 """The same number in the last of their digits: 19 percent, as a fraction 0.19."""
 _WHOLE = replace(_PLAIN, name="whole number", type=Type.INTEGER)

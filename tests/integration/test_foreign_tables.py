@@ -103,7 +103,7 @@ class Foreign:
                 self._await_streaming()
             finally:
                 is_over.set()
-            self.written = written.result()
+            written.result()
         self.first = self.reconcile()
 
     def _await_streaming(self):
@@ -115,13 +115,22 @@ class Foreign:
 
     def _write_until(self, is_over):
         count = 0
-        with self.connected() as connection:
+        # The slot is made while a transaction of one of these is open.
+        insert = "insert into written_meanwhile values (%s, 'slow')"
+        with (
+            self.connected() as connection,
+            psycopg.connect(self.dsn) as slow,
+            psycopg.connect(self.dsn) as slower,
+        ):
             while not is_over.wait(0.01):
                 count += 1
                 connection.execute("insert into written_meanwhile values (%s, 'new')", [count])
                 connection.execute("update written_meanwhile set note = 'x' where n = %s", [count])
                 connection.execute("delete from written_meanwhile where n = %s", [count - 25])
-        return count
+                for each, period in ((slow, 17), (slower, 29)):
+                    each.execute(insert, [-count])
+                    if count % period == 0:
+                        each.commit()
 
     def connected(self):
         return psycopg.connect(self.dsn, autocommit=True)
@@ -296,13 +305,16 @@ def statements(catalog, chance):
 def test_table_without_a_key_that_was_written_during_the_snapshot_is_exact(shop):
     """Changes that were committed before the snapshot read it, and that it does not show."""
     assert shop.compare("written_meanwhile") == {"written_meanwhile": {}}
-    rows = scan(shop.lake.open("bronze", "raw_written_meanwhile")).select("value").collect()
-    told = [json.loads(value) for (value,) in rows.rows()]
-    read = [one["source"]["ts_us"] for one in told if one["op"] == "r"]
-    early = [one for one in told if one["op"] != "r" and one["source"]["ts_us"] <= min(read)]
-    assert read
-    assert early
-    assert shop.written > len(early) / 3
+    rows = scan(shop.lake.open("bronze", "raw_written_meanwhile")).collect()
+    told = [(json.loads(value), at) for value, at in rows.select("value", "_timestamp").rows()]
+    read = [(one["source"], at) for one, at in told if one["op"] == "r"]
+    changes = [(one["source"], at) for one, at in told if one["op"] != "r"]
+    began = min(source["ts_us"] for source, _ in read)
+    assert any(source["ts_us"] <= began for source, _ in changes)
+    # Of a transaction that was open when the snapshot was taken.
+    position = max(source["lsn"] for source, _ in read)
+    assert any(source["lsn"] < position for source, _ in changes)
+    assert max(at for _, at in read) <= min(at for _, at in changes)
 
 
 def test_initial_snapshot_reads_each_row_of_each_table_once(shop):

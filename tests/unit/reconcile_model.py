@@ -5,6 +5,7 @@ Each change is a `Change`; `records` makes bronze's rows of them, `csv` the shop
 
 import json
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from batch.reconcile.visibility import Visibility
 from lakehouse.lake import BRONZE_SCHEMA
 
 NOW_US = 1_800_000_000_000_000
+_NOW = datetime.fromtimestamp(NOW_US / 1_000_000, UTC)
 
 
 def column(name, type_name="text"):
@@ -37,7 +39,10 @@ KEYLESS = replace(UNVERSIONED, key=())
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One record of the table's topic; `commit` numbers transactions in commit order."""
+    """One record of the table's topic; `commit` numbers transactions in commit order.
+
+    `sent` is when Debezium wrote it; by default, when it was committed.
+    """
 
     commit: int
     op: str
@@ -51,6 +56,7 @@ class Change:
     partition: int = 0
     offset: int = 0
     xid: int = 0
+    sent: int | None = None
     table: str = "things"
     synthetic: str | None = None
 
@@ -227,6 +233,7 @@ def records(changes):
             "_epoch": 0,
             "_partition": change.partition,
             "_offset": change.offset,
+            "_timestamp": _NOW + timedelta(milliseconds=change.sent or change.commit),
             "_headers": moved if change.is_rekeyed else None,
         }
         for change in changes
@@ -234,6 +241,31 @@ def records(changes):
     schema = pl.DataFrame(schema=pl.Schema(BRONZE_SCHEMA)).select(READ_COLUMNS).schema
     frames = [rows[i : i + 8] for i in range(0, len(rows), 8)]
     return [pl.DataFrame(frame, schema=schema) for frame in frames]
+
+
+def with_snapshot(draw, shop):
+    """The same with a snapshot of Debezium's in the middle, all of whose rows are in one partition.
+
+    It shows the transactions up to some; the table was read later, when more had been committed.
+    """
+    shown = draw(st.integers(0, shop.seen_commits - 1))
+    before = [c for c in shop.changes if c.commit <= shown]
+    rows = {}
+    for change in before:
+        rows[change.key] = change
+        if change.op == "d":
+            del rows[change.key]
+    read_at, partition = draw(st.integers(shown + 1, 99)), draw(st.integers(0, 1))
+    of_row = {"op": "r", "commit": read_at, "lsn": 1_050, "old_value": None, "old_version": None}
+    read = [replace(c, **of_row) for c in rows.values()]
+    ends, placed = [0, 0], []
+    for number, change in enumerate([*before, *read, *shop.changes[len(before) :]]):
+        into = partition if change in read else draw(st.integers(0, 1))
+        ends[into] += 1
+        # Several are sent within a millisecond, but not before and after the snapshot began.
+        sent = number // 2 + (0 if number < len(before) else 100)
+        placed.append(replace(change, partition=into, offset=ends[into], sent=sent + 1))
+    return replace(shop, changes=tuple(placed))
 
 
 def csv(rows, table=TABLE):

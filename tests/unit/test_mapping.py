@@ -237,6 +237,23 @@ def test_net_and_tax_add_up_and_net_is_rounded_half_away_from_zero(
     assert Decimal(net) == exact.quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
+@pytest.mark.parametrize(
+    ("tax", "rate", "net"),
+    [
+        ("tax_rate", "0.19", "100.00"), ("tax_rate", "1", "59.50"),
+        ("tax_rate", "19", "net of 11900 19"), ("tax_rate", "1.000001", "net of 11900 1.000001"),
+        ("tax_percent", "100", "59.50"), ("tax_percent", "1900", "net of 11900 1900"),
+        ("tax_rate", "-0.19", "net of 11900 -0.19"), ("tax_percent", "-19", "net of 11900 -19"),
+    ],
+)  # fmt: skip
+def test_a_rate_beyond_the_limits_of_constants_gives_no_amount(
+    tax: str, rate: str, net: str
+) -> None:
+    """Such as a percentage in a column of fractions: it is quarantined, not a wrong amount."""
+    expression = {"net": {"minor": "gross"}, tax: "rate"}
+    assert _text(expression, _CENTS, gross="11900", rate=rate) == net
+
+
 @settings(max_examples=settings.default.max_examples * 3 // 5)
 @given(st.integers(-(10**12), 10**12), st.integers(-(10**12), 10**12), st.integers(0, 1_000_000))
 def test_amounts_are_computed_exactly(one: int, other: int, pieces: int) -> None:
@@ -353,6 +370,10 @@ _WRONG = {
         r":33: .*net needs tax_percent or tax_rate"),
     "rate of seven digits": (MAPPING.replace("tax_percent: vat_percent", "tax_rate: 0.1912345", 1),
         r":33: .*0.1912345 has more than 6 digits"),
+    "hundredths of percent": (MAPPING.replace("vat_percent", "1900", 1),
+        r":33: .*constant: 1900: tax_percent is at most 100\. tax_percent needs a number"),
+    "percent as a rate": (MAPPING.replace("tax_percent: vat_percent", "tax_rate: 19", 1),
+        r":33: .*constant: 19: tax_rate is at most 1\. tax_rate needs a number, from 0 to 1"),
     "absent twice": (MAPPING.replace("[suppliers", "[suppliers, suppliers"),
         r":1: absent.1: suppliers is absent, too"),
     "not a number": (_constant("shipping_cents", ".nan"), r":14: .*nan cannot be the shipping_c"),

@@ -115,6 +115,17 @@ def test_all_that_does_not_fit_is_told_at_once(tmp_path):
     ]
 
 
+def test_a_column_that_lacks_is_told_beside_the_key_that_it_refers_to(tmp_path):
+    text = MAPPING.replace("  key: text\n", "", 1).replace(
+        "order_id: purchase_id", "order_id: purchas_id"
+    )
+    found = _told(tmp_path, text)
+    assert [one.partition("mapping.yaml:")[2].partition(". ")[0] for one in found] == [
+        "6: orders.columns.order_id: purchase.id is uuid, no whole number",
+        "27: order_lines.columns.order_id: purchase_item has no column 'purchas_id'",
+    ]
+
+
 def test_a_value_that_the_catalog_knows_needs_a_result(tmp_path):
     numbers = {("purchase", "state"): ("1", "2", "3", "4", "5")}
     (told,) = _told(tmp_path, values=numbers)

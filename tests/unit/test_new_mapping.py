@@ -129,7 +129,9 @@ def test_command_writes_it_once(tmp_path, monkeypatch):
     command = ["new", "mapping", "orders=purchase", "--source", "postgresql://db.example/shop"]
     done = CliRunner().invoke(app, command)
     path = tmp_path / "contracts" / "mapping.yaml"
-    assert (done.exit_code, done.stdout) == (0, f"{path} written\n")
+    written, told = done.stdout.split("\n", 1)
+    assert (done.exit_code, written) == (0, f"{path} written")
+    assert "all commands that read the contracts refuse it, and so does the hourly run" in told
     assert asked == ["postgresql://db.example/shop"]
     assert yaml.safe_load(path.read_text())["orders"]["table"] == "purchase"
     again = CliRunner().invoke(app, command)
@@ -138,6 +140,8 @@ def test_command_writes_it_once(tmp_path, monkeypatch):
     path.unlink()
     wrong = CliRunner().invoke(app, ["new", "mapping", "orders"])
     assert "orders names no table. Write orders=TABLE." in str(wrong.exception)
+    twice = CliRunner().invoke(app, ["new", "mapping", "orders=a", "products=b", "orders=c"])
+    assert "orders is given twice. Write orders=a or orders=c." in str(twice.exception)
 
 
 def test_list_of_columns_is_current():

@@ -14,6 +14,7 @@ from tests.unit.reconcile_model import (
     reconcile,
     shops,
     spread,
+    with_snapshot,
 )
 
 PLAIN = ("write", "write", "write", "delete")
@@ -153,6 +154,14 @@ def test_table_without_a_key_is_counted_row_by_row(shop, slices):
     found = reconcile(shop, table=KEYLESS, slices=slices)
     assert faults(found) == ({}, set())
     assert found.source_rows == found.bronze_rows == len(shop.rows)
+
+
+@patient
+@given(shop=shops(actions=(*PLAIN, "move")), data=st.data(), slices=SLICES)
+def test_table_without_a_key_is_exact_after_another_snapshot(shop, data, slices):
+    """Whatever positions in the log the changes have, as those of another server."""
+    again = with_snapshot(data.draw, shop)
+    assert faults(reconcile(again, table=KEYLESS, slices=slices)) == ({}, set())
 
 
 @patient

@@ -102,24 +102,28 @@ def test_changes_from_before_a_key_was_changed_are_no_lives_of_a_row_without_a_k
 
 def test_changes_that_were_committed_before_a_snapshot_read_the_table_count():
     """A row has the time at which its table was read, long after the snapshot was taken."""
-    began, read = 30, 60
+    began, read, end = 30, 60, 70
     old = Change(commit=10, op="c", key=1, version=1, value="old", lsn=70, offset=1)
     shown = Change(commit=read, op="r", key=1, version=1, value="old", lsn=100, offset=2)
     open_then = Change(commit=began + 1, op="c", key=2, version=1, value="open", lsn=90, offset=3)
     later = Change(commit=began + 5, op="c", key=3, version=1, value="later", lsn=120, offset=4)
     gone = Change(commit=began + 6, op="d", key=1, version=1, value="old", old_value="old",
                   old_version=1, lsn=130, offset=5)  # fmt: skip
-    # In partitions without rows of the snapshot: by the position, or because it is later still.
+    # In partitions without rows of the snapshot, what was sent once it began: also what a
+    # transaction wrote before that, and nothing of before, though that server's log was longer.
     other_old = Change(commit=9, op="c", key=4, version=1, value="was", lsn=60, partition=1,
                        offset=1)  # fmt: skip
     other_gone = Change(commit=11, op="d", key=4, version=1, value="was", old_value="was",
                         old_version=1, lsn=80, partition=1, offset=2)  # fmt: skip
-    other = Change(commit=began + 7, op="c", key=5, version=1, value="x", lsn=140, partition=1,
-                   offset=3)  # fmt: skip
-    last = Change(commit=read + 1, op="c", key=6, version=1, value="y", lsn=95, partition=1,
-                  offset=4)  # fmt: skip
+    longer = Change(commit=12, op="c", key=1, version=1, value="old", lsn=500, partition=1,
+                    offset=3)  # fmt: skip
+    other_open = Change(commit=began + 2, op="c", key=5, version=1, value="x", lsn=95, partition=1,
+                        offset=4, sent=read)  # fmt: skip
+    last = Change(commit=read + 1, op="c", key=6, version=1, value="y", lsn=96, partition=1,
+                  offset=5)  # fmt: skip
     rows = {2: ("open", 1), 3: ("later", 1), 5: ("x", 1), 6: ("y", 1)}
-    changes = (old, shown, open_then, later, gone, other_old, other_gone, other, last)
+    changes = (old, shown, *(replace(one, sent=end) for one in (open_then, later, gone)),
+               other_old, other_gone, longer, other_open, last)  # fmt: skip
     found = reconcile(shop_of(*changes, rows=rows), table=KEYLESS)
     assert (faults(found), found.changes) == (({}, set()), 6)
     # A snapshot that was interrupted has begun before.
