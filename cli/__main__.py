@@ -124,7 +124,8 @@ def run() -> None:
     except TyperException as error:
         _refuse(wrong_usage(error), error.exit_code)
     except typer.Abort:
-        err_console.print("Aborted.")
+        has_nobody = not sys.stdin.isatty()
+        err_console.print("Aborted. Without a terminal: --yes." if has_nobody else "Aborted.")
         sys.exit(1)
     except Exception:  # noqa: BLE001 - last resort: print the trace
         traceback.print_exc()
