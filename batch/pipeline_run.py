@@ -81,6 +81,8 @@ class PipelineRun:
     Attributes:
         shop: connection to the shop, for its catalog; None to use contracts as stored.
         contract_files: folder of the user's contract files.
+        on_warning: told what the run continues with; `on_progress` by default. It has to last,
+            which what a console shows of progress does not.
         lock: lock of each step that writes a layer; none by default, for callers that hold one.
         is_rebuild: build layers from all of the layer below, not only from what is new in it.
         cluster: of Spark, for what reads all of bronze or silver; None for this process.
@@ -93,13 +95,19 @@ class PipelineRun:
     shop: str | None = None
     contract_files: Path = field(default_factory=lambda: ContractSettings().dir)
     on_progress: Progress = lambda _what: None
+    on_warning: Progress | None = None
     lock: Lock = _no_lock
     is_rebuild: bool = False
     cluster: Cluster | None = None
 
     @classmethod
     def of_settings(
-        cls, on_progress: Progress, *, is_rebuild: bool = False, cluster: Cluster | None = None
+        cls,
+        on_progress: Progress,
+        *,
+        on_warning: Progress | None = None,
+        is_rebuild: bool = False,
+        cluster: Cluster | None = None,
     ) -> "PipelineRun":
         """Return the steps, configured by the environment, without locks."""
         return cls(
@@ -109,6 +117,7 @@ class PipelineRun:
             warehouse=warehouse("batch"),
             shop=shop("reconcile"),
             on_progress=on_progress,
+            on_warning=on_warning,
             is_rebuild=is_rebuild,
             cluster=cluster,
         )
@@ -188,7 +197,7 @@ class PipelineRun:
         try:
             require_mapping_fits(self.shop)
         except PipelineError as error:
-            self.on_progress(str(error))
+            (self.on_warning or self.on_progress)(str(error))
         return refresh(
             self.lake,
             self.shop,

@@ -12,9 +12,11 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from cli.faulty_mapping import require_mapping_where_needed
 from cli.output import console, err_console
 from cli.usage import wrong_usage
 from lakehouse import __version__
+from lakehouse.declarations import faults_deferred
 from lakehouse.errors import PipelineError
 from lakehouse.logs import configure_logs
 from lakehouse.settings import require_names_of_data, retired_warnings
@@ -45,9 +47,12 @@ _GROUPS = (
     "maintain", "dashboards", "container", "doctor", "develop",
 )  # fmt: skip
 try:
+    # All that is wrong with mapping.yaml is kept, for commands that work without it.
+    with faults_deferred():
+        _MAPPING_FAULT = import_module("lakehouse.contracts").MAPPING_FAULT
     for group in _GROUPS:
         app.add_typer(import_module(f"cli.{group}").app)
-except PipelineError as error:  # of mapping.yaml, which is read when contracts are imported
+except PipelineError as error:  # of other contracts, which are read when they are imported
     _refuse(str(error), error.exit_status)
 
 
@@ -108,7 +113,10 @@ def run() -> None:
         require_names_of_data()
         for warning in retired_warnings():
             err_console.print(f"Warning: {warning}", markup=False, soft_wrap=True)
-        status = app(prog_name="./pipeline", standalone_mode=False)
+        command = typer.main.get_group(app)
+        if _MAPPING_FAULT is not None:
+            require_mapping_where_needed(command, _MAPPING_FAULT)
+        status = command(prog_name="./pipeline", standalone_mode=False)
         if status:
             sys.exit(status)
     except PipelineError as error:
@@ -116,7 +124,8 @@ def run() -> None:
     except TyperException as error:
         _refuse(wrong_usage(error), error.exit_code)
     except typer.Abort:
-        err_console.print("Aborted.")
+        has_nobody = not sys.stdin.isatty()
+        err_console.print("Aborted. Without a terminal: --yes." if has_nobody else "Aborted.")
         sys.exit(1)
     except Exception:  # noqa: BLE001 - last resort: print the trace
         traceback.print_exc()

@@ -27,7 +27,10 @@ _LAYER = option(layers=CONSOLIDATED, description="Only this layer.")
 LayerOption = Annotated[Layer | None, _LAYER]
 EntityOption = Annotated[
     list[str] | None,
-    typer.Option("--entity", help="In silver, only this table of the shop; may be repeated."),
+    typer.Option(
+        "--entity",
+        help="In silver, only this entity, or table of the shop that is none; may be repeated.",
+    ),
 ]
 
 
@@ -90,8 +93,14 @@ def consolidated(
         recorded(warehouse("batch"), kind=kind, scope=asked) as record,
         err_console.status(kind) as status,
     ):
-        run = PipelineRun.of_settings(status.update, is_rebuild=is_rebuild, cluster=cluster)
+        run = PipelineRun.of_settings(
+            status.update, on_warning=_warn, is_rebuild=is_rebuild, cluster=cluster
+        )
         return run_steps(run, layers, entities=entities, record=record)
+
+
+def _warn(told: str) -> None:
+    err_console.print(f"Warning: {told}", markup=False, style="yellow", soft_wrap=True)
 
 
 def _require_known(entities: "Sequence[str]") -> None:

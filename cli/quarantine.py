@@ -14,7 +14,9 @@ app.add_typer(quarantine, name="quarantine", rich_help_panel="Run")
 
 EntityOption = Annotated[
     list[str] | None,
-    typer.Option("--entity", help="Only changes of this table of the shop; may be repeated."),
+    typer.Option(
+        "--entity", help="Only changes of this entity, as `list` names it; may be repeated."
+    ),
 ]
 RuleOption = Annotated[str | None, typer.Option(help="Only changes that broke this rule.")]
 KeyOption = Annotated[str | None, typer.Option(help="Only changes of the row with this key.")]

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cli.faulty_mapping import require_mapping
 from cli.output import Format, FormatOption, console, err_console, print_json, print_rows
 from lakehouse.errors import WrongArgumentError
 
@@ -55,6 +56,7 @@ def show(
     if (customer is None) == (product is None):
         problem = "recommend needs --customer ID or --product ID, one of them"
         raise WrongArgumentError(problem, "Or train, or export: ./pipeline recommend --help.")
+    require_mapping()
     with err_console.status("reading gold"):
         if customer is not None:
             rows = of_customer(lake_of_reader(), customer)

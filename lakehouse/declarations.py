@@ -2,6 +2,8 @@
 
 import reprlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +21,7 @@ _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KEYS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 _IMPOSSIBLE = (ValueError, LookupError, AttributeError, TypeError)
 """What PyYAML raises for a value that its tag does not fit, such as `!!int ""`."""
+_DEFERRED: ContextVar[bool] = ContextVar("deferred", default=False)
 _CORRECT = "Correct the file: correct the value."
 _ACTIONS = {
     "extra_forbidden": "Correct the file: remove it, or correct its name.",
@@ -27,6 +30,21 @@ _ACTIONS = {
 }
 """What to do about errors of pydantic's; about others, the value has to be corrected. The first
 that occurs is shown: a misspelled key is missing, too."""
+
+
+@contextmanager
+def faults_deferred() -> Iterator[None]:
+    """Let what is imported here keep the fault of a mapping, for who imports it to tell."""
+    token = _DEFERRED.set(True)
+    try:
+        yield
+    finally:
+        _DEFERRED.reset(token)
+
+
+def are_faults_deferred() -> bool:
+    """Return whether whoever imports contracts tells a mapping's fault."""
+    return _DEFERRED.get()
 
 
 class Declaration(BaseModel):

@@ -140,8 +140,8 @@ _BY_CODE: Mapping[str, Trouble] = {
 _AT_THE_DOOR: Sequence[tuple[str, Trouble]] = (
     (r"too many (clients|connections)|connection slots", Trouble.BUSY),
     (
-        r"authentication failed|no pg_hba\.conf entry|role .+ does not exist|permission denied"
-        r"|not permitted to log in|certificate|private key file|tls\w* alert"
+        r"authentication failed|no password supplied|no pg_hba\.conf entry|role .+ does not exist"
+        r"|permission denied|not permitted to log in|certificate|private key file|tls\w* alert"
         r"|does not support SSL",
         Trouble.RIGHTS,
     ),

@@ -15,10 +15,11 @@ import psycopg
 from batch.catalogue import LakeTable, TableMetrics, Unit, lake_metrics
 from batch.contracts.stored import contracts_of
 from batch.quarantine import counted
-from batch.warehouse.left_out import keep_quarantined_sales
+from batch.warehouse.left_out import SALES, deleted_rows, keep_quarantined_sales
 from batch.warehouse.locks import LIMITED
 from batch.warehouse.session import refused
 from batch.warehouse.unknown import find_unknown
+from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.schemas import QUARANTINE
 from lakehouse.delta import retry_later, scan
 from lakehouse.lake import LOSS_LEDGER, Lake
@@ -45,6 +46,7 @@ values (
 )
 on conflict do nothing"""
 _QUARANTINE_TABLE = LakeTable(layer="silver", name=QUARANTINE)
+_SALES = {name: LakeTable(layer="silver", name=ENTITIES[name].silver) for name in SALES}
 _LOSS_TABLE = LakeTable(layer="bronze", name=LOSS_LEDGER)
 
 
@@ -71,10 +73,16 @@ def measure_lake(
         connection.execute(_ALONE)
         known = {(layer, name): version for layer, name, version in connection.execute(_KNOWN)}
         found = {metrics.table: metrics for metrics in lake_metrics(lake)}
-        for table, refresh in _REFRESHED.items():
+
+        def is_new(table: LakeTable) -> bool:
             now = found.get(table)
-            if now is None or known.get((table.layer, table.name)) != now.version:
-                refresh(connection, lake, now)
+            return now is None or known.get((table.layer, table.name)) != now.version
+
+        for table, refresh in _REFRESHED.items():
+            if is_new(table):
+                refresh(connection, lake, found.get(table))
+        if any(is_new(table) for table in (_QUARANTINE_TABLE, *_SALES.values())):
+            _refresh_left_out(connection, lake, found)
         connection.execute("select etl.compute_left_out()")
         _keep(connection, list(found.values()), lake)
         find_unknown(connection, lake)
@@ -106,7 +114,19 @@ def _refresh_quarantine(
     connection.execute("delete from etl.quarantine_by_rule")
     rows = None if metrics is None else _rows(lake, metrics)
     _insert(connection, _RULE, [] if rows is None else counted(rows))
-    keep_quarantined_sales(connection, rows)
+
+
+def _refresh_left_out(
+    connection: psycopg.Connection, lake: Lake, found: Mapping[LakeTable, TableMetrics]
+) -> None:
+    quarantine = found.get(_QUARANTINE_TABLE)
+    deleted = {
+        entity: deleted_rows(entity, _rows(lake, found[table]))
+        for entity, table in _SALES.items()
+        if table in found
+    }
+    rows = None if quarantine is None else _rows(lake, quarantine)
+    keep_quarantined_sales(connection, rows, deleted)
 
 
 def _refresh_losses(

@@ -1,7 +1,8 @@
 """Revenue that is left out because its orders and lines are in quarantine.
 
 Grain of `etl.quarantined_sale`: one row per order or order line with quarantined changes, as the
-newest of them has it; `etl.compute_left_out` finds those that are nowhere else, and sums them up.
+newest of them has it, unless the shop has deleted it since; `etl.compute_left_out` finds those that
+are nowhere else, and sums them up.
 """
 
 from collections.abc import Mapping
@@ -12,9 +13,11 @@ import psycopg
 
 from batch.gold.silver import KEY_TYPES
 from lakehouse.cleaning.expressed import text_of
+from lakehouse.cleaning.transforms.latest import ORDER
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.mapping import MappedEntity
 
+SALES = ("orders", "order_lines")
 _INSERT: LiteralString = """
 insert into etl.quarantined_sale (
     entity, row_key, rule, order_id, amount, discount, exchange_rate, counts, placed_at
@@ -32,32 +35,75 @@ _NOTHING = {
 }
 
 
-def keep_quarantined_sales(connection: psycopg.Connection, rows: pl.LazyFrame | None) -> None:
-    """Replace `etl.quarantined_sale` by what these rows of quarantine have."""
+def keep_quarantined_sales(
+    connection: psycopg.Connection,
+    rows: pl.LazyFrame | None,
+    deleted: Mapping[str, pl.LazyFrame],
+) -> None:
+    """Replace `etl.quarantined_sale` by what these rows of quarantine have.
+
+    Args:
+        connection: as the role `batch`.
+        rows: of quarantine; None if there is none.
+        deleted: by entity, what `deleted_rows` returns; nothing for a table that does not exist.
+    """
     connection.execute("delete from etl.quarantined_sale")
     if rows is not None:
         with connection.cursor() as cursor:
-            cursor.executemany(_INSERT, quarantined_sales(rows).to_dicts())
+            cursor.executemany(_INSERT, quarantined_sales(rows, deleted).to_dicts())
 
 
-def quarantined_sales(rows: pl.LazyFrame) -> pl.DataFrame:
-    """Return the quarantined orders and lines. A value that is no amount is null."""
+def deleted_rows(entity: str, silver: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the keys that silver knows as deleted, and the coordinates of their deletes."""
+    contract = ENTITIES[entity]
+    is_deleted = pl.col("_deleted_at").is_not_null()
+    if contract.partition:  # is null then: no other files are read
+        is_deleted &= pl.col(contract.partition).is_null()
+    return silver.filter(is_deleted).select(
+        pl.col(contract.key).alias("row_key"), *(pl.col(name).alias(f"to{name}") for name in ORDER)
+    )
+
+
+def quarantined_sales(
+    rows: pl.LazyFrame, deleted: Mapping[str, pl.LazyFrame] | None = None
+) -> pl.DataFrame:
+    """Return the quarantined orders and lines that the shop has not deleted since.
+
+    A value that is no amount is null.
+    """
     newest = (
-        rows.filter(pl.col("entity").is_in(["orders", "order_lines"]))
-        .sort("_epoch", "_offset")
+        rows.filter(pl.col("entity").is_in(SALES))
+        .sort(*ORDER)
         .group_by("entity", "row_key", maintain_order=True)
-        .agg(pl.col("rule").last(), pl.col("value").last().cast(pl.String, strict=False))
+        .agg(
+            pl.col("rule", *ORDER).last(),
+            pl.col("value").last().cast(pl.String, strict=False),
+        )
     )
     wanted = ("entity", "row_key", "rule", "order_id", *_NOTHING)
     found = [
-        newest.filter(pl.col("entity") == entity)
-        .with_columns(_key(entity, "row_key"))
+        _existing(
+            newest.filter(pl.col("entity") == entity).with_columns(_key(entity, "row_key")),
+            (deleted or {}).get(entity),
+        )
         .with_columns(**{**_NOTHING, **values})
         .filter(pl.col("row_key").is_not_null(), pl.col("order_id").is_not_null())
         .select(*wanted, "amount")
         for entity, values in (("orders", _order()), ("order_lines", _line()))
     ]
     return pl.concat(found, how="vertical_relaxed").collect()
+
+
+def _existing(newest: pl.LazyFrame, deleted: pl.LazyFrame | None) -> pl.LazyFrame:
+    """Leave out the rows that were deleted after the change that is in quarantine."""
+    if deleted is None:
+        return newest
+    joined = newest.join(deleted, on="row_key", how="left")
+    epoch, offset = ORDER
+    is_later = (pl.col(f"to{epoch}") > pl.col(epoch)) | (
+        (pl.col(f"to{epoch}") == pl.col(epoch)) & (pl.col(f"to{offset}") > pl.col(offset))
+    )
+    return joined.filter(~is_later.fill_null(value=False))
 
 
 def _key(entity: str, column: str) -> pl.Expr:

@@ -104,5 +104,5 @@ def _plain(kind: pa.DataType) -> str:
 
 CHECKS: Sequence[Check] = [
     Check(area="lake", title="store", needs=("minio",), run=_store),
-    Check(area="lake", title="tables", needs=("minio",), run=_tables),
+    Check(area="lake", title="tables", by_contracts=True, needs=("minio",), run=_tables),
 ]

@@ -200,7 +200,21 @@ def diagnose_warehouse(warehouse: LoadedState, tables: Sequence[TableMetrics]) -
 
 
 CHECKS: Sequence[Check] = [
-    Check(area="watermarks", title="silver and bronze", needs=("minio",), run=_silver),
-    Check(area="watermarks", title="gold and silver", needs=("minio",), run=_gold),
-    Check(area="watermarks", title="warehouse and silver", needs=("minio", "warehouse"), run=_star),
+    Check(
+        area="watermarks",
+        title="silver and bronze",
+        by_contracts=True,
+        needs=("minio",),
+        run=_silver,
+    ),
+    Check(
+        area="watermarks", title="gold and silver", by_contracts=True, needs=("minio",), run=_gold
+    ),
+    Check(
+        area="watermarks",
+        title="warehouse and silver",
+        by_contracts=True,
+        needs=("minio", "warehouse"),
+        run=_star,
+    ),
 ]

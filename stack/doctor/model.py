@@ -15,6 +15,7 @@ class Check:
         area: heading in the report.
         title: subject of the check.
         needs: services that must answer for it to run.
+        by_contracts: whether it compares with contracts, which a faulty mapping leaves unknown.
         run: reads and diagnoses; returns at least one result. If it raises, the finding is
             "not checked".
     """
@@ -22,4 +23,5 @@ class Check:
     area: str
     title: str
     needs: tuple[str, ...] = ()
+    by_contracts: bool = False
     run: Callable[[Measurements], Sequence[Said]]

@@ -124,5 +124,11 @@ def _is_of_roles(hidden: HiddenRows) -> bool:
 
 
 CHECKS: Sequence[Check] = [
-    Check(area="shop", title="rows that readers see", needs=("oltp",), run=_visibility)
+    Check(
+        area="shop",
+        title="rows that readers see",
+        by_contracts=True,
+        needs=("oltp",),
+        run=_visibility,
+    )
 ]

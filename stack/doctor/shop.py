@@ -383,6 +383,12 @@ CHECKS: Sequence[Check] = [
     Check(area="shop", title="WAL settings", needs=("oltp",), run=_wal),
     Check(area="shop", title="publication", needs=("oltp",), run=_publication),
     Check(area="shop", title="truncates", needs=("oltp",), run=_truncates),
-    Check(area="shop", title="tables", needs=("oltp",), run=_tables),
-    Check(area="shop", title="derived contracts", needs=("oltp", "minio"), run=_derived),
+    Check(area="shop", title="tables", by_contracts=True, needs=("oltp",), run=_tables),
+    Check(
+        area="shop",
+        title="derived contracts",
+        by_contracts=True,
+        needs=("oltp", "minio"),
+        run=_derived,
+    ),
 ]

@@ -240,12 +240,32 @@ def diagnose_lag(who: str, lag: Lag, now: datetime) -> Sequence[Said]:
 
 CHECKS: Sequence[Check] = [
     Check(area="kafka", title="topics", needs=("kafka",), run=_topics),
-    Check(area="kafka", title="what bronze needs", needs=("kafka", "minio"), run=_bronze),
-    Check(area="kafka", title="what live needs", needs=("kafka", "warehouse"), run=_live),
     Check(
-        area="kafka", title="bronze is behind", needs=("kafka", "minio", "lander"), run=_landing_lag
+        area="kafka",
+        title="what bronze needs",
+        by_contracts=True,
+        needs=("kafka", "minio"),
+        run=_bronze,
     ),
     Check(
-        area="kafka", title="live is behind", needs=("kafka", "warehouse", "live"), run=_live_lag
+        area="kafka",
+        title="what live needs",
+        by_contracts=True,
+        needs=("kafka", "warehouse"),
+        run=_live,
+    ),
+    Check(
+        area="kafka",
+        title="bronze is behind",
+        by_contracts=True,
+        needs=("kafka", "minio", "lander"),
+        run=_landing_lag,
+    ),
+    Check(
+        area="kafka",
+        title="live is behind",
+        by_contracts=True,
+        needs=("kafka", "warehouse", "live"),
+        run=_live_lag,
     ),
 ]

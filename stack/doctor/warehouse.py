@@ -297,12 +297,14 @@ def diagnose_losses(rows: Sequence[Mapping[str, Any]], topics: Collection[str]) 
 
 
 CHECKS: Sequence[Check] = [
-    Check(area="warehouse", title="schema", needs=("warehouse",), run=_schema),
+    Check(area="warehouse", title="schema", by_contracts=True, needs=("warehouse",), run=_schema),
     Check(area="warehouse", title="settings", needs=("warehouse",), run=_settings),
     Check(area="warehouse", title="last load", needs=("warehouse",), run=_load),
     Check(area="warehouse", title="open transactions", needs=("warehouse",), run=_transactions),
     Check(area="runs", title="runs", needs=("warehouse",), run=_runs),
     Check(area="runs", title="quarantine", needs=("warehouse",), run=_quarantine),
-    Check(area="runs", title="unknown values", needs=("warehouse",), run=_unknown),
+    Check(
+        area="runs", title="unknown values", by_contracts=True, needs=("warehouse",), run=_unknown
+    ),
     Check(area="runs", title="loss ledger", needs=("minio", "oltp"), run=_losses),
 ]

@@ -374,3 +374,16 @@ def test_table_with_the_name_of_an_entity_that_it_is_not_is_told(shop):
 
 def shallow(entity):
     return {one.name: getattr(entity, one.name) for one in fields(entity)}
+
+
+def test_mapping_that_no_longer_fits_is_told_where_it_lasts(tmp_path, monkeypatch):
+    def refuse(_dsn):
+        problem = "invoice has no column 'void_on'"
+        raise StopPipelineError(problem)
+
+    monkeypatch.setattr(pipeline_run, "require_mapping_fits", refuse)
+    told = []
+    shop = Shop(tmp_path, monkeypatch)
+    replace(shop.run, on_warning=told.append).contracts()
+    assert told == ["invoice has no column 'void_on'"]
+    assert not [words for words in shop.told if "invoice" in words]

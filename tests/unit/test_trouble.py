@@ -104,6 +104,7 @@ REACHED = 'connection to server at "127.0.0.1", port 5433 failed: '
         ),
         (psycopg.OperationalError(REACHED + 'FATAL:  role "b" does not exist'), NotAllowedError),
         (psycopg.OperationalError(REACHED + "FATAL:  no pg_hba.conf entry for"), NotAllowedError),
+        (psycopg.OperationalError(REACHED + "fe_sendauth: no password supplied"), NotAllowedError),
         (
             psycopg.OperationalError(REACHED + 'FATAL:  database "w" does not exist'),
             errors.SchemaDiffersError,

@@ -1,6 +1,7 @@
 -- Computes etl.left_out. An order that never passed is left out as a whole, with its lines; of one
 -- that did, each line that never did, minus its share of the discount. A row of which an earlier
--- version passed is in the mart with that. One that the shop has deleted since still counts.
+-- version passed is in the mart with that. Those that the shop has deleted since are not in
+-- etl.quarantined_sale.
 create or replace function etl.compute_left_out()
 returns void
 language sql

@@ -23,7 +23,8 @@ from batch.runs import (
     recorded_step,
 )
 from batch.warehouse.lake_state import measure_lake
-from lakehouse.contracts.schemas import QUARANTINE, QUARANTINE_SCHEMA
+from lakehouse.contracts import ENTITIES
+from lakehouse.contracts.schemas import QUARANTINE, QUARANTINE_SCHEMA, silver_schema
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import LOSS_LEDGER_SCHEMA
 from lakehouse.settings import ROOT
@@ -326,6 +327,50 @@ def test_revenue_is_left_out_whose_rows_are_in_quarantine_and_nowhere_else(wareh
     load_warehouse(warehouse.dsn, silver)
     measure_lake(warehouse.dsn, lake)
     assert [row[1] for row in warehouse.query(query)] == ["orders", "orders"]
+
+
+def deleted_in_silver(lake, entity, **offsets):
+    """Keys of which silver has the delete last, as it keeps them."""
+    contract = ENTITIES[entity]
+    rows = [
+        {contract.key: int(key[1:]), "_epoch": 0, "_offset": offset, "_deleted_at": NOON}
+        for key, offset in offsets.items()
+    ]
+    table = pa.Table.from_pylist(rows, schema=silver_schema(contract))
+    uri = lake.uri("silver", contract.silver)
+    write_deltalake(uri, table, mode="append", partition_by=[contract.partition])
+
+
+def test_rows_that_the_shop_has_deleted_since_are_not_left_out(warehouse, tmp_path):
+    lake = lake_in(tmp_path)
+    silver = MemorySilver()
+    order = {
+        "order_id": 1, "placed_at": NOON, "exchange_rate_e8": 100_000_000,
+        "subtotal_cents": 10_000, "discount_cents": 0,
+    }  # fmt: skip
+    silver.commit(orders=[order])
+    load_warehouse(warehouse.dsn, silver)
+    whole = {
+        "status": "paid", "paid_at": "2026-11-23T12:00:00Z", "placed_at": "2026-11-23T12:00:00Z",
+        "exchange_rate": "1.00000000", "subtotal_amount": "33.00", "discount_amount": "0.00",
+    }  # fmt: skip
+    quarantined_sales(
+        lake,
+        ("orders", 1, "77", whole),  # deleted below
+        ("orders", 2, "78", whole),
+        ("orders", 3, "7", whole),  # an old change of one that was deleted long before
+        ("orders", 9, "79", whole),  # deleted, and inserted again
+        ("order_lines", 1, "5", {"order_id": 1, "line_total_amount": "4.00"}),
+    )
+    deleted_in_silver(lake, "orders", k7=4, k79=8)
+    query = "select entity, row_count, left_out_cents from mart.left_out order by entity"
+    measure_lake(warehouse.dsn, lake)
+    assert warehouse.query(query) == [("order_lines", 1, 400), ("orders", 3, 9_900)]
+    # Quarantine is as it was.
+    deleted_in_silver(lake, "orders", k77=10)
+    deleted_in_silver(lake, "order_lines", k5=10)
+    measure_lake(warehouse.dsn, lake)
+    assert warehouse.query(query) == [("orders", 2, 6_600)]
 
 
 def lose(lake, first, last, kind="expired", at=NOON):
