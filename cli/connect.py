@@ -178,6 +178,12 @@ def _tell_of_masks(before: "Masks | None", now: "Masks") -> None:
 
 @_connect.command()
 def partitions(
+    source: Annotated[
+        str,
+        typer.Option(
+            metavar="URL", help="The login of an administrator, for a shop that others run."
+        ),
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Apply CONNECT_PARTITIONS to a shop that is captured already.
@@ -190,14 +196,24 @@ def partitions(
     """
     from connectors.partitions import switch
     from lakehouse.connections import secrets as generated
+    from lakehouse.errors import WrongArgumentError
     from lakehouse.postgres import oltp_dsn
     from lakehouse.settings import ConnectSettings, OltpSettings
+    from stack.elsewhere import is_elsewhere
+    from stack.paths import StackConfig
 
     connect = ConnectSettings()
+    if not source and is_elsewhere("oltp", StackConfig()):
+        problem = f"The shop at {OltpSettings().host} has no administrator of ours"
+        action = (
+            "Give the login of one who owns the publication: ./pipeline connect partitions "
+            "--source postgresql://…; password: PGPASSWORD."
+        )
+        raise WrongArgumentError(problem, action)
     if not yes:
         question = f"Capture partitioned tables with CONNECT_PARTITIONS={connect.partitions}?"
         typer.confirm(question, abort=True, err=True)
-    done = switch(oltp_dsn(OltpSettings(), generated(), role="admin"), connect)
+    done = switch(source or oltp_dsn(OltpSettings(), generated(), role="admin"), connect)
     told = f"Partitions are captured with {connect.partitions}"
     if done.begun or done.keyless:
         told = (

@@ -218,7 +218,10 @@ def switch(admin_dsn: str, settings: ConnectSettings) -> Switched:
         found = read_partitions(connection, name)
         if found.is_via_root is None:
             problem = f"The shop has no publication {name}"
-            raise StopPipelineError(problem, "./pipeline up oltp")
+            action = (
+                "./pipeline up oltp, or ./pipeline source check URL --apply where others run it"
+            )
+            raise StopPipelineError(problem, action)
         connection.execute(
             sql.SQL("alter publication {} set ({})").format(
                 sql.Identifier(name), via_root(settings)

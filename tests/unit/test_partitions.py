@@ -5,13 +5,22 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from connectors.partitions import Partitions, require_no_switch, snapshot_list, with_snapshot
-from lakehouse.errors import StopPipelineError
+from cli.__main__ import app
+from connectors.partitions import (
+    Partitions,
+    Switched,
+    require_no_switch,
+    snapshot_list,
+    with_snapshot,
+)
+from lakehouse.errors import StopPipelineError, WrongArgumentError
 from lakehouse.kafka import is_capturable
 from lakehouse.settings import ROOT, ConnectSettings
 from lakehouse.settings.servers import PUBLICATION
 
+URL = "postgresql://boss@db.example/shop"
 NAMES = st.text("aA-_0. $", min_size=1, max_size=6)
 TREES = {"roots": ("days",), "leaves": ("days_1", "a.b"), "between": ("days_2",)}
 
@@ -67,3 +76,21 @@ def test_other_setting_than_that_of_the_publication_is_refused_with_what_begins_
 @pytest.mark.parametrize("file", ["shop_catalog.sql", "readers.sql"])
 def test_catalog_asks_for_our_publication(file):
     assert f"p.pubname = '{PUBLICATION}'" in (ROOT / "connectors" / file).read_text()
+
+
+def test_publication_of_a_shop_elsewhere_is_altered_by_its_own_administrator(monkeypatch):
+    monkeypatch.setenv("OLTP_HOST", "db.example")
+    asked = []
+
+    def switch(dsn, _settings):
+        asked.append(dsn)
+        return Switched(begun=(), keyless=(), ended=())
+
+    monkeypatch.setattr("connectors.partitions.switch", switch)
+    command = ["connect", "partitions", "--yes"]
+    refused = CliRunner().invoke(app, command).exception
+    assert isinstance(refused, WrongArgumentError)
+    assert "connect partitions --source postgresql://" in str(refused)
+    assert asked == []
+    done = CliRunner().invoke(app, [*command, "--source", URL])
+    assert (done.exit_code, asked) == (0, [URL])
