@@ -4,19 +4,22 @@ Nothing starts with a mapping that does not fit: errors name file, line, and the
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import LiteralString
 
+import phonenumbers
 import psycopg
 
 from connectors.shop_catalog import READABLE, CatalogRow, is_text, read_catalog
 from lakehouse.choices import meant
+from lakehouse.cleaning import spelling
 from lakehouse.contracts import DECLARED
 from lakehouse.contracts.described import accepted
-from lakehouse.contracts.expressions import Expression, Op, misplaced_at
+from lakehouse.contracts.expressions import Expression, Op, Place, is_number_of, misplaced_at
 from lakehouse.contracts.keys import ALIASES
 from lakehouse.contracts.mapping import MappedEntity, MappingFile, read_mapping_file
-from lakehouse.contracts.model import Cleaning, Column, Type
+from lakehouse.contracts.model import UNKNOWN, Cleaning, Column, Type
 from lakehouse.declarations import MisplacedError
 from lakehouse.postgres import explaining
 from lakehouse.trouble import Service
@@ -30,7 +33,10 @@ _VALUES: LiteralString = """
 select
     c.relname::text as table_name,
     a.attname::text as column_name,
-    array(select e.enumlabel::text from pg_enum as e where e.enumtypid = a.atttypid) as labels,
+    case
+        when a.atttypid = 'bool'::regtype then array['true', 'false']
+        else array(select e.enumlabel::text from pg_enum as e where e.enumtypid = a.atttypid)
+    end as labels,
     pg_get_constraintdef(k.oid) as condition
 from pg_class as c
 inner join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0
@@ -39,10 +45,17 @@ left join pg_constraint as k
 where c.relnamespace = 'public'::regnamespace and c.relname = any(%s)
 order by 1, 2"""
 _LITERAL = r"\(?(?:'(?:[^']|'')*'|-?\d+)(?:::[\w ]+)?(?:\)::[\w ]+)?"
+_NAMED = r"(\w+|\"(?:[^\"]|\"\")+\")"
 _LISTED = re.compile(
-    rf"CHECK \(\(\S+ = ANY \(\(?ARRAY\[({_LITERAL}(?:, {_LITERAL})*)\](?:\)::[\w ]+\[\])?\)\)\)"
+    rf"CHECK \(\((?:{_NAMED}|\({_NAMED}\)::text) = ANY "
+    rf"\(\(?ARRAY\[({_LITERAL}(?:, {_LITERAL})*)\](?:\)::[\w ]+\[\])?\)\)\)"
 )
 """A single comparison with a list. Of anything else, such as of two, the values are not known."""
+_BOUND = r"(?:(\d+)|'(-?\d+)'::(?:smallint|integer|bigint))"
+"""As a whole number is compared: one of another type is cast, too, but has no cast to these."""
+_BETWEEN = re.compile(rf"CHECK \(\(\({_NAMED} (>=?) {_BOUND}\) AND \(\1 (<=?) {_BOUND}\)\)\)")
+_MOST_BETWEEN = 100
+"""Most whole numbers of a range that somebody would list."""
 _ITEM = re.compile(r"'((?:[^']|'')*)'|(-?\d+)")
 
 
@@ -86,35 +99,52 @@ def read_values(connection: psycopg.Connection, found: MappingFile) -> Values:
 
 def values_of(condition: str) -> Sequence[str]:
     """Return the values that a check admits, as Postgres writes it; none if that is not clear."""
+    if between := _BETWEEN.fullmatch(condition):
+        _, above, *least, below, plain, quoted = between.groups()
+        first = int(least[0] or least[1]) + (above == ">")
+        end = int(plain or quoted) + (below == "<=")
+        return [str(one) for one in range(first, end)] if end - first <= _MOST_BETWEEN else []
     listed = _LISTED.fullmatch(condition)
-    items = _ITEM.findall(re.sub(r"::[\w ]+", "", listed[1])) if listed else ()
+    items = _ITEM.findall(re.sub(r"::[\w ]+", "", listed[3])) if listed else ()
     return [text.replace("''", "'") or number for text, number in items]
 
 
 def unknown_values(found: MappingFile, values: Values) -> Iterator[str]:
-    """Yield the columns with values of the contract's of which the catalog does not tell all."""
+    """Yield the columns whose values need a result, and of which the catalog does not tell all."""
     for entity in found.mapped:
         for column, expression in zip(entity.columns, entity.expressions, strict=True):
+            fate = "counted as unknown" if column.counts_unknown else "quarantined"
             if column.cleaning is not Cleaning.CHOICE:
-                continue
-            for leaf in _undecided(expression):
-                if (entity.shop_table, leaf.text) not in values:
-                    fate = "counted as unknown" if column.counts_unknown else "quarantined"
+                fate = "read as they are, or quarantined"
+            for name in dict.fromkeys(leaf.text for leaf in _undecided(expression)):
+                if (entity.shop_table, name) not in values:
                     yield (
-                        f"The catalog does not tell all values of {entity.shop_table}.{leaf.text}: "
+                        f"The catalog does not tell all values of {entity.shop_table}.{name}: "
                         f"those without a result for {entity.table}.{column.name} are {fate}."
                     )
 
 
 def _undecided(expression: Expression) -> Iterator[Expression]:
-    """Yield the columns whose values have to be listed."""
-    if expression.op is Op.CASE and expression.has_otherwise:
-        yield from _undecided(expression.args[1])
-    elif expression.op is Op.COLUMN:
-        yield expression
+    """Yield the columns whose values have to be listed, wherever they stand in an expression."""
+    target = expression.target
+    is_choice = target.cleaning is Cleaning.CHOICE
+    if is_choice or (expression.op is Op.CASE and target.type is not Type.TEXT):
+        yield from _passing(expression)
+        return
+    for one in expression.args:
+        yield from _undecided(one)
+
+
+def _passing(expression: Expression) -> Iterator[Expression]:
+    """Yield the columns of which a text may stay as it is."""
+    if expression.op is Op.COLUMN:
+        if expression.target.type is Type.TEXT:
+            yield expression
+    elif expression.op is Op.CASE and expression.has_otherwise:
+        yield from _passing(expression.args[1])
     else:
         for one in expression.args:
-            yield from _undecided(one)
+            yield from _passing(one)
 
 
 def faults_of(found: MappingFile, catalog: Catalog, values: Values) -> Iterator[MisplacedError]:
@@ -174,21 +204,10 @@ def faults_in(
     """Yield what does not fit of an expression over these columns of a table."""
     values = values or {}
     if expression.op is Op.COLUMN:
-        name = expression.text
-        if name not in rows:
-            yield _lacks(expression, table, rows)
-            return
-        action = _hindrance(expression, rows[name], parent)
-        if action:
-            problem = f"{table}.{name} is {rows[name].declared}; {_needed(expression)}"
-            yield misplaced_at(expression.place, problem, action)
-            return
-        yield from _unlisted(expression, (), values.get((table, name), ()))
-    if expression.op is Op.CASE and expression.args[0].op is Op.COLUMN:
-        of_column = values.get((table, expression.args[0].text), ())
-        if expression.has_otherwise:
-            of_column = ()
-        yield from _unlisted(expression, [value for value, _ in expression.values], of_column)
+        yield from _column_faults(expression, table, rows, values, parent)
+        return
+    known = _known(expression.args[0], table, values) if expression.op is Op.CASE else ()
+    yield from _result_faults(expression, known)
     for one in expression.args:
         yield from faults_in(one, table, rows, values, expression.op)
 
@@ -198,25 +217,102 @@ def _lacks(leaf: Expression, table: str, rows: Mapping[str, CatalogRow]) -> Misp
     return misplaced_at(leaf.place, f"{table} has no column {leaf.text!r}", action)
 
 
-def _unlisted(
-    expression: Expression, listed: Sequence[str], known: Sequence[str]
+def _column_faults(
+    leaf: Expression, table: str, rows: Mapping[str, CatalogRow], values: Values, parent: Op | None
 ) -> Iterator[MisplacedError]:
+    name = leaf.text
+    if name not in rows:
+        yield _lacks(leaf, table, rows)
+    elif action := _hindrance(leaf, rows[name], parent):
+        problem = f"{table}.{name} is {rows[name].declared}; {_needed(leaf)}"
+        yield misplaced_at(leaf.place, problem, action)
+    elif leaf.target.type is Type.TEXT:
+        # A number beyond the contract's limits is a matter of rows, not of words.
+        yield from _unlisted(leaf, values.get((table, name), ()))
+
+
+def _result_faults(expression: Expression, known: Sequence[str]) -> Iterator[MisplacedError]:
+    """Yield what is wrong with constants, and with the values that a case can be asked for."""
+    if expression.op is Op.CONSTANT:
+        yield from _invalid(expression.text, expression, (*expression.place, expression.op.value))
+    for value, result in expression.values:
+        yield from _invalid(result, expression, (*expression.place, "values", value))
+    if not expression.has_otherwise:
+        listed = dict(expression.values)
+        yield from _unlisted(expression, [value for value in known if value not in listed])
+
+
+def _known(expression: Expression, table: str, values: Values) -> Sequence[str]:
+    """Return the texts that an expression can be, as far as the catalog tells."""
+    if expression.op is Op.COLUMN:
+        # Spaces at the end do not count.
+        return [one.rstrip(" ") for one in values.get((table, expression.text), ())]
+    if expression.op is Op.CONSTANT:
+        return [expression.text]
+    if expression.op not in (Op.CASE, Op.COALESCE):
+        return ()
+    of_args = [_known(one, table, values) for one in expression.args]
+    if expression.op is Op.CASE:
+        results = dict(expression.values)
+        of_args[0] = [
+            results.get(one, one)
+            for one in of_args[0]
+            if one in results or not expression.has_otherwise
+        ]
+    return list(dict.fromkeys(one for known in of_args for one in known))
+
+
+def _unlisted(expression: Expression, known: Sequence[str]) -> Iterator[MisplacedError]:
     """Yield the values that the catalog knows, and that are none of the contract's."""
     target = expression.target
-    if target.cleaning is not Cleaning.CHOICE:
-        return
-    valid = {value.casefold() for value in target.allowed_values}
-    told = [value.rstrip(" ") for value in known]
-    if left := [v for v in told if v not in listed and v.casefold() not in valid]:
-        problem = (
-            f"no {target.name} for {', '.join(map(repr, left))}, which the shop's column can be"
-        )
-        action = f"List them in `values` of a case, each with one of {_listed(target)}."
+    if left := [one for one in known if not _can_be(one.rstrip(" "), target)]:
+        shown = ", ".join(repr(one.rstrip(" ")) for one in left)
+        problem = f"no {target.name} for {shown}, which the shop's column can be"
+        action = f"List them in `values` of a case, each with {accepted(target)}."
         yield misplaced_at(expression.place, problem, action)
 
 
-def _listed(target: Column) -> str:
-    return ", ".join(target.allowed_values)
+def _invalid(text: str, expression: Expression, place: Place) -> Iterator[MisplacedError]:
+    """Yield that cleaning does not accept a constant."""
+    target = expression.target
+    if target.type is Type.DATE:
+        day = date(1970, 1, 1) + timedelta(days=int(text))
+        # Where the shop is, it may be tomorrow already.
+        is_valid = not target.not_in_future or day <= datetime.now(UTC).date() + timedelta(days=1)
+        text = str(day)
+    else:
+        is_valid = _can_be(text, target)
+    if not is_valid:
+        problem = f"{text!r} cannot be the {target.name}"
+        yield misplaced_at(place, problem, f"{_needed(expression)}.")
+
+
+def _can_be(text: str, target: Column) -> bool:
+    """Return whether cleaning accepts a text as a value of a column."""
+    if target.type is Type.BOOLEAN:
+        return text in ("true", "false")
+    if target.type is not Type.TEXT:
+        return is_number_of(text, target)
+    if target.cleaning is Cleaning.CHOICE:
+        return spelling.choice(text, target.allowed_values) is not None
+    clean = _CLEANED.get(target.cleaning)
+    # Of what counts as unknown, that word alone is meant so.
+    is_unknown = target.counts_unknown and text == UNKNOWN
+    return clean is None or is_unknown or clean(text) is not None
+
+
+def _phone(text: str) -> str | None:
+    """Return a number that is one of any country's: the row's is not known."""
+    regions = (None, *sorted(phonenumbers.SUPPORTED_REGIONS))
+    return next(filter(None, (spelling.phone(text, one) for one in regions)), None)
+
+
+_CLEANED: Mapping[Cleaning, Callable[[str], str | None]] = {
+    Cleaning.COUNTRY: spelling.country,
+    Cleaning.CURRENCY: spelling.currency,
+    Cleaning.EMAIL: spelling.email,
+    Cleaning.PHONE: _phone,
+}
 
 
 def _needed(leaf: Expression) -> str:
@@ -228,7 +324,11 @@ def _hindrance(leaf: Expression, row: CatalogRow, parent: Op | None) -> str:
     target, name = leaf.target, row.column_name
     is_readable = row.type_name in READABLE.get(target.type, ())
     if target.type is Type.TEXT:
-        is_readable = is_text(row) or row.type_name in _AS_TEXT
+        if target.cleaning in _CLEANED:
+            is_phone = target.cleaning is Cleaning.PHONE and row.type_name in _WHOLE
+            is_readable = (is_text(row) and row.type_name != "uuid") or is_phone
+        else:
+            is_readable = is_text(row) or row.type_name in _AS_TEXT
     if target.type is Type.CENTS and row.type_name in _WHOLE and parent is not Op.MAJOR:
         return f"Write {{minor: {name}}} for hundredths, or {{major: {name}}} for whole units."
     if is_readable and not row.is_array:

@@ -166,8 +166,10 @@ def chosen_entities(
     by_name = {**{e.silver: e for e in contracts.values()}, **contracts}
     unknown = [name for name in names if name not in by_name]
     if unknown:
+        of_schema = "Tables are of the schema public, and named without it. "
         message = (
             f"There is no contract for {', '.join(unknown)}. {meant(unknown, by_name)}"
+            f"{of_schema if any('.' in one for one in unknown) else ''}"
             f"Known: {', '.join(contracts)}."
         )
         raise WrongArgumentError(message)

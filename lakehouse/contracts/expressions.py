@@ -6,7 +6,7 @@ The set is small on purpose: what a contract's rules need, and nothing that anot
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, DecimalException
 from enum import StrEnum
 from zoneinfo import available_timezones
 
@@ -350,6 +350,15 @@ def _digits(given: object, target: Column, place: Place) -> str:
             problem = f"{given!r}: {target.name} is at {name} {bound:f}"
             raise misplaced_at(place, problem, action)
     return f"{number:f}"
+
+
+def is_number_of(text: str, target: Column) -> bool:
+    """Return whether a text is a number within the limits of a column."""
+    try:
+        _digits(text, target, ())
+    except (DecimalException, MisplacedError):
+        return False
+    return target.type in _NUMBERS
 
 
 def constant(given: object, target: Column, place: Place) -> str:

@@ -153,10 +153,19 @@ def test_a_value_that_the_catalog_knows_needs_a_result(tmp_path):
         ("CHECK ((state = ANY (ARRAY[1, (2 + 1)])))", []),
         ("CHECK ((state = ANY (ARRAY[1, 2]))) NOT VALID", []),
         ("CHECK ((amount = ANY (ARRAY[1.5, 2])))", []),
+        ("CHECK ((lower(way) = ANY (ARRAY['a'::text, 'b'::text])))", []),
+        ("CHECK (((state >= 1) AND (state <= 5)))", ["1", "2", "3", "4", "5"]),
+        ("CHECK (((\"my state\" > '-2'::integer) AND (\"my state\" < 1)))", ["-1", "0"]),
+        ("CHECK (((state >= 1) AND (state <= 100)))", [str(one) for one in range(1, 101)]),
+        ("CHECK (((state >= 1) AND (state <= 101)))", []),
+        ("CHECK (((state >= 1) AND (other <= 5)))", []),
+        ("CHECK (((rate >= (1)::numeric) AND (rate <= (5)::numeric)))", []),
+        ("CHECK (((abs(state) >= 1) AND (abs(state) <= 5)))", []),
+        ("CHECK (((state >= 1) AND (state <= 5))) NOT VALID", []),
         ("CHECK ((state > 0))", []),
     ],
 )  # fmt: skip
-def test_only_a_single_comparison_tells_all_values(condition, values):
+def test_only_one_list_or_short_range_tells_all_values(condition, values):
     assert values_of(condition) == values
 
 
@@ -172,6 +181,135 @@ def test_values_that_no_catalog_tells_are_named(tmp_path):
     assert list(unknown_values(found, known)) == []
     given = MAPPING.replace('"4": cancelled}', '"4": cancelled}, otherwise: {constant: placed}')
     assert list(unknown_values(read_text(tmp_path, given), {})) == []
+
+
+_RATES = "price_cents: {net: {minor: gross_minor}, tax_percent: {case: title, values: {low: 7}}}"
+_FLAG = "is_active: {case: title, values: {low: true}}"
+_TWICE = """status: {case: {case: state, values: {"1": new}},
+      values: {new: placed, "2": paid}}"""
+_EITHER = "is_active: {case: {coalesce: [title, {constant: no}]}, values: {low: true}}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("price_cents: {minor: gross_minor}", _RATES,
+         ["products.columns.price_cents.tax_percent: no tax_percent for 'none', which the shop's "
+          "column can be. List them in `values` of a case, each with a number of percent, from 0"]),
+        ("price_cents: {minor: gross_minor}", _RATES.replace("7}", "7}, otherwise: {constant: 0}"),
+         []),
+        ("is_active: {constant: true}", _FLAG,
+         ["products.columns.is_active: no is_active for 'none', which the shop's column can be. "
+          "List them in `values` of a case, each with true or false"]),
+        ("is_active: {constant: true}", _FLAG.replace("true}", "true, none: false}"), []),
+        ("is_active: {constant: true}", _EITHER.replace("no}", "'no'}"),
+         ["no is_active for 'none', 'no', which"]),
+        ("weight_grams: {constant: 1}", "weight_grams: {case: number, values: {'1': 100}}",
+         ["no weight_grams for '0', which"]),
+        ("weight_grams: {constant: 1}", "weight_grams: number", []),
+        ('status: {case: state, values: {"1": placed, "2": paid, "3": shipped, "4": cancelled}}',
+         _TWICE, ["no status for '3', which"]),
+        ("ship_country: country_code",
+         "ship_country: {case: country_code, values: {QQ: GB}}", ["no ship_country for 'XX'"]),
+        ("ship_country: country_code", "ship_country: {coalesce: [country_code, town]}",
+         ["no ship_country for 'QQ', 'XX'"]),
+    ],
+)  # fmt: skip
+def test_a_value_needs_a_result_wherever_it_stands(tmp_path, old, new, told):
+    known = {
+        ("article", "title"): ("low", "none"),
+        ("article", "number"): ("0", "1", "2"),
+        ("purchase", "country_code"): ("DE", "QQ", "XX"),
+        ("purchase", "state"): ("1", "2", "3"),
+    }
+    if "country" not in old:
+        del known["purchase", "country_code"]
+    assert old in MAPPING
+    found = _told(tmp_path, MAPPING.replace(old, new), values=known)
+    assert len(found) == len(told)
+    assert all(part in line for part, line in zip(told, found, strict=True))
+
+
+def test_values_that_no_catalog_tells_are_named_wherever_they_stand(tmp_path):
+    text = MAPPING.replace("price_cents: {minor: gross_minor}", _RATES)
+    text = text.replace("is_active: {constant: true}", _FLAG)
+    told = [*unknown_values(read_text(tmp_path, text), {("purchase", "state"): ("1",)})]
+    assert told == [
+        "The catalog does not tell all values of article.title: those without a result for "
+        f"products.{name} are read as they are, or quarantined."
+        for name in ("price_cents", "is_active")
+    ]
+    decided = text.replace("low: 7}", "low: 7}, otherwise: number").replace(
+        "low: true}", "low: true}, otherwise: {constant: false}"
+    )
+    assert not [*unknown_values(read_text(tmp_path, decided), {("purchase", "state"): ("1",)})]
+
+
+_CUSTOMERS = """\
+customers:
+  table: client
+  columns:
+    customer_id: id
+    first_name: name
+    last_name: name
+    email: mail
+    phone: mobile
+    birth_date: born
+    street: name
+    postal_code: name
+    city: name
+    region: name
+    country: land
+    accepts_marketing: newsletter
+    created_at: since
+"""
+
+
+@pytest.mark.parametrize(
+    ("column", "given", "told"),
+    [
+        ("email", "{constant: unknown}", "'unknown' cannot be the email. email needs an e-mail"),
+        ("email", "{constant: 5}", "'5' cannot be the email"),
+        ("email", "{coalesce: [mail, {constant: nobody@example}]}", "'nobody@example' cannot be"),
+        ("email", "{constant: nobody@shop.example.com}", None),
+        ("email", "{concat: [name, {constant: '@shop.example.com'}]}", None),
+        ("email", "newsletter", "newsletter is bool; email needs an e-mail address. Name a column"),
+        ("email", "id", "id is int8; email needs an e-mail address"),
+        ("email", "token", "token is uuid; email needs an e-mail address"),
+        ("country", "{constant: Germoney}", "'Germoney' cannot be the country"),
+        ("country", "{case: name, values: {a: Germoney}}", ".values.a: 'Germoney' cannot be the"),
+        ("country", "{constant: Germany}", None),
+        ("country", "{constant: de}", None),
+        ("country", "newsletter", "newsletter is bool; country needs a country"),
+        ("phone", "{constant: x}", "'x' cannot be the phone. phone needs a phone number"),
+        ("phone", "{constant: +49 30 123456}", None),
+        ("phone", "{constant: 030 123456}", None),
+        ("phone", "id", None),
+        ("birth_date", "{constant: 2999-01-01}", "'2999-01-01' cannot be the birth_date. birth_da"),
+        ("birth_date", "{constant: 1990-01-01}", None),
+        ("birth_date", "{case: name, values: {a: 2999-01-01}}", ".values.a: '2999-01-01' cannot"),
+        ("first_name", "{constant: unknown}", None),
+    ],
+)  # fmt: skip
+def test_a_constant_is_what_cleaning_accepts(tmp_path, column, given, told):
+    kinds = {
+        "id": "int8", "name": "text", "mail": "text", "mobile": "text", "born": "date",
+        "land": "text", "newsletter": "bool", "since": "timestamptz", "token": "uuid",
+    }  # fmt: skip
+    rows = [catalog_row("client", name, kind, key=_position(name, ("id",)))
+            for name, kind in kinds.items()]  # fmt: skip
+    line = next(one for one in _CUSTOMERS.split("\n") if one.startswith(f"    {column}: "))
+    text = MAPPING.replace(" customers,", "").replace("orders:\n", _CUSTOMERS + "orders:\n", 1)
+    text = text.replace(line, f"    {column}: {given}")
+    found = _told(tmp_path, text, [*_rows(), *rows])
+    assert len(found) == (told is not None), found
+    assert told is None or (told in found[0] and f"customers.columns.{column}" in found[0])
+
+
+@pytest.mark.parametrize("given", ["EURO", "X", "XXX"])
+def test_a_currency_is_one(tmp_path, given):
+    (told,) = _told(tmp_path, MAPPING.replace("{constant: EUR}", f"{{constant: {given}}}"))
+    assert f"currency.coalesce.1.constant: '{given}' cannot be the currency" in told
 
 
 def test_spaces_at_the_end_of_a_value_do_not_count(tmp_path):

@@ -28,7 +28,12 @@ from lakehouse.cleaning.transforms.validate import BROKEN
 from lakehouse.contracts import ENTITIES
 from lakehouse.contracts.keys import with_key_types
 from lakehouse.contracts.model import Type
-from lakehouse.errors import DataRefusedError, RetryLaterError, StopPipelineError
+from lakehouse.errors import (
+    DataRefusedError,
+    RetryLaterError,
+    StopPipelineError,
+    WrongArgumentError,
+)
 from lakehouse.offsets import batches
 from replay.redrive import redrive
 from replay.silver import SilverReplayer
@@ -222,6 +227,15 @@ def test_tables_of_all_entities_are_opened_once(tmp_path, monkeypatch, work):
         ("enriched_users", "users_history", "cleaned_sale_lines", "quarantine", "rule_counts"), 1
     )
     assert len(rows_of(lake, "quarantine")) == 1
+
+
+def test_a_table_of_another_schema_has_no_contract():
+    with pytest.raises(
+        WrongArgumentError, match=r"hr\.baker\. Tables are of the schema public, and"
+    ):
+        chosen_entities(["hr.baker"])
+    with pytest.raises(WrongArgumentError, match=r"basket\. Known: "):
+        chosen_entities(["basket"])
 
 
 @pytest.mark.parametrize("moment", range(8))

@@ -25,7 +25,11 @@ create table purchase (
     kind integer check (kind in (1, 2)), size text check (size in ('big', 'sm''all')),
     way varchar(9) check (way in ('a', 'b]')), grade char(2) check (grade in ('A', 'B')),
     part smallint check (part in (1, 2) and part <> 2),
-    side integer check (side in (1, 2)) check (side <> 2)
+    side integer check (side in (1, 2)) check (side <> 2),
+    stage bigint check (stage between 1 and 3), step smallint check (step > -2 and step < 1),
+    share numeric check (share between 1 and 3), "Is it" boolean,
+    "My %" integer check ("My %" in (7, 9)),
+    word text check (lower(word) in ('a', 'b')), far integer check (abs(far) between 1 and 3)
 );
 create table purchase_item (
     id uuid primary key, purchase_id uuid, position integer, article_number bigint, pieces integer,
@@ -103,6 +107,10 @@ def test_the_catalog_tells_values_and_a_mapping_must_fit_it(other_shop, dsn, tmp
         ("purchase", "size"): ["big", "sm'all"],
         ("purchase", "way"): ["a", "b]"],
         ("purchase", "grade"): ["A", "B"],
+        ("purchase", "stage"): ["1", "2", "3"],
+        ("purchase", "step"): ["-1", "0"],
+        ("purchase", "Is it"): ["true", "false"],
+        ("purchase", "My %"): ["7", "9"],
     }
     with environment_of({"CONTRACTS_DIR": str(tmp_path)}):
         require_mapping_fits(dsn)
@@ -114,6 +122,20 @@ def test_the_catalog_tells_values_and_a_mapping_must_fit_it(other_shop, dsn, tmp
         )
         with pytest.raises(StopPipelineError, match=r"no column 'twn'(?s:.*)no table artcl\."):
             require_mapping_fits(dsn)
+        read_text(tmp_path)
+        for old, new, told in (
+            ("tax_cents: {minor: tax_minor}",
+             "tax_cents: {tax: {minor: tax_minor}, tax_percent: {case: state, values: {'1': 7, "
+             "'2': 7, '3': 7}, otherwise: {case: way, values: {a: 19}}}}",
+             r"otherwise: no tax_percent for 'b\]'"),
+            ("channel: {constant: web}", "channel: {case: stage, values: {'1': web, '3': phone}}",
+             "no channel for '2'"),
+            ("{constant: EUR}", "{constant: EURO}", "'EURO' cannot be the currency"),
+            ("ship_country: country_code", "ship_country: Is it", "Is it is boolean; ship_country"),
+        ):  # fmt: skip
+            read_text(tmp_path, MAPPING.replace(old, new))
+            with pytest.raises(StopPipelineError, match=told):
+                require_mapping_fits(dsn)
         read_text(tmp_path)
         other_shop.execute("alter type state add value '5'")
         with pytest.raises(StopPipelineError, match=r"mapping.yaml:9: .*no status for '5'"):
