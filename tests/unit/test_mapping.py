@@ -565,16 +565,3 @@ def test_key_of_an_absent_entity_may_be_a_text(tmp_path):
 def test_key_of_an_absent_entity_is_refused_with_its_line(wrong, tmp_path):
     with pytest.raises(StopPipelineError, match=r"mapping.yaml:1: .*expected a name"):
         read_text(tmp_path, MAPPING.replace("suppliers", wrong, 1))
-
-
-def test_each_command_tells_a_fault_of_the_file_in_one_message(tmp_path):
-    """Contracts are read when the commands are imported."""
-    (tmp_path / "mapping.yaml").write_text("absent: [interactions]\n")
-    command = [sys.executable, "-P", "-m", "cli", "settings"]
-    found = subprocess.run(
-        command, env={**os.environ, "CONTRACTS_DIR": str(tmp_path)}, text=True,
-        capture_output=True, check=False,
-    )  # fmt: skip
-    assert (found.returncode, found.stdout) == (3, "")
-    assert found.stderr.startswith(f"Error {tmp_path}/mapping.yaml:1: absent: nothing is said")
-    assert "Traceback" not in found.stderr
