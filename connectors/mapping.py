@@ -6,6 +6,7 @@ Nothing starts with a mapping that does not fit: errors name file, line, and the
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import LiteralString
 
 import phonenumbers
@@ -66,7 +67,7 @@ def require_mapping_fits(dsn: str) -> Sequence[str]:
         dsn: any role of the shop's database.
 
     Returns:
-        What the catalog cannot tell, and the shop has to.
+        What the catalog cannot tell, and the shop has to; and what is probably not meant.
 
     Raises:
         StopPipelineError: it does not fit; names file and line.
@@ -83,7 +84,7 @@ def require_mapping_fits(dsn: str) -> Sequence[str]:
         faults = [*faults_of(found, read_catalog(connection), values)]
     if faults:
         raise found.refused(faults)
-    return [*unknown_values(found, values)]
+    return [*unknown_values(found, values), *doubtful_rates(found)]
 
 
 def read_values(connection: psycopg.Connection, found: MappingFile) -> Values:
@@ -145,6 +146,28 @@ def _passing(expression: Expression) -> Iterator[Expression]:
     else:
         for one in expression.args:
             yield from _passing(one)
+
+
+def doubtful_rates(found: MappingFile) -> Iterator[str]:
+    """Yield tax rates in percent that look like fractions."""
+    for entity in found.mapped:
+        for column, expression in zip(entity.columns, entity.expressions, strict=True):
+            for rate in _percents(expression):
+                if 0 < Decimal(rate) < 1:
+                    yield (
+                        f"{entity.table}.{column.name}: tax_percent {rate} is {rate} percent. Of a "
+                        "fraction, write tax_rate."
+                    )
+
+
+def _percents(expression: Expression) -> Iterator[str]:
+    """Yield the constants among the tax rates in percent of an expression."""
+    if expression.target.name == "tax_percent":
+        yield from (result for _, result in expression.values)
+        if expression.op is Op.CONSTANT:
+            yield expression.text
+    for one in expression.args:
+        yield from _percents(one)
 
 
 def faults_of(found: MappingFile, catalog: Catalog, values: Values) -> Iterator[MisplacedError]:

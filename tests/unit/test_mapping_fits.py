@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from batch.warehouse import left_out
-from connectors.mapping import faults_of, unknown_values, values_of
+from connectors.mapping import doubtful_rates, faults_of, unknown_values, values_of
 from stack.doctor.shop import diagnose_mapping
 from stack.findings import Verdict
 from tests.unit.foreign_maker import catalog_row, modifier
@@ -243,6 +243,25 @@ def test_values_that_no_catalog_tells_are_named_wherever_they_stand(tmp_path):
         "low: true}", "low: true}, otherwise: {constant: false}"
     )
     assert not [*unknown_values(read_text(tmp_path, decided), {("purchase", "state"): ("1",)})]
+
+
+@pytest.mark.parametrize(
+    ("rate", "told"),
+    [
+        ("tax_percent: 0.07", ["0.07"]),
+        ("tax_percent: {case: title, values: {a: 0.19, b: 7, c: 0}}", ["0.19"]),
+        ("tax_percent: 1", []),
+        ("tax_percent: 0", []),
+        ("tax_rate: 0.07", []),
+    ],
+)
+def test_a_percentage_below_one_is_asked_about(tmp_path, rate, told):
+    net = f"price_cents: {{net: {{minor: gross_minor}}, {rate}}}"
+    found = read_text(tmp_path, MAPPING.replace("price_cents: {minor: gross_minor}", net))
+    assert [*doubtful_rates(found)] == [
+        f"products.price_cents: tax_percent {one} is {one} percent. Of a fraction, write tax_rate."
+        for one in told
+    ]
 
 
 _CUSTOMERS = """\
