@@ -114,6 +114,7 @@ class Table:
         kind: plain, partitioned, unlogged or foreign.
         replica_identity: `pg_class.relreplident`: f is FULL, d the primary key.
         has_virtual: whether it has virtual generated columns.
+        has_stored: whether it has stored ones.
         has_children: whether other tables inherit from it.
         is_owned: whether the login may alter it.
         is_included: whether the publication includes it, by its own name or as part of the schema.
@@ -127,6 +128,7 @@ class Table:
     replica_identity: str = "d"
     has_key: bool = True
     has_virtual: bool = False
+    has_stored: bool = False
     has_children: bool = False
     is_owned: bool = True
     is_included: bool = True
@@ -208,12 +210,6 @@ def _version(server: Server) -> Sequence[Said]:
     if server.version_number < OLDEST * 10_000:
         words = f"PostgreSQL {server.version}: publications of a schema need {OLDEST}"
         return [wrong(words, "Upgrade the server")]
-    if server.version_number < GENERATED_SINCE * 10_000:
-        words = (
-            f"PostgreSQL {server.version}: generated columns are not captured before "
-            f"{GENERATED_SINCE}"
-        )
-        return [note(words)]
     return [fine(f"PostgreSQL {server.version}")]
 
 
@@ -390,6 +386,10 @@ def _keys(tables: Sequence[Table]) -> Sequence[Said]:
 def _old_values(source: Source) -> Sequence[Said]:
     tables = [t for t in source.tables if t.kind in ("plain", "partitioned") and t.is_included]
     said = []
+    stored = [t.name for t in tables if t.has_stored]
+    if stored and source.server.version_number < GENERATED_SINCE * 10_000:
+        words = f"generated columns are not captured before PostgreSQL {GENERATED_SINCE}"
+        said.append(note(f"{_listed(stored)}: {words}"))
     virtual = [t.name for t in tables if t.has_virtual]
     if virtual:
         said.append(

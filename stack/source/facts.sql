@@ -15,6 +15,10 @@ select
         select from pg_attribute as a
         where a.attrelid = c.oid and a.attgenerated = 'v' and not a.attisdropped
     ) as has_virtual,
+    exists (
+        select from pg_attribute as a
+        where a.attrelid = c.oid and a.attgenerated = 's' and not a.attisdropped
+    ) as has_stored,
     c.relkind = 'r' and exists (select from pg_inherits as h where h.inhparent = c.oid)
         as has_children,
     pg_has_role(current_user, c.relowner, 'usage') as is_owned

@@ -73,7 +73,6 @@ def test_what_is_missing_is_wrong_and_names_what_to_do(change, title, said):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"version": "17.2", "version_number": 170002}, "generated columns are not captured"),
         ({"is_wal_unlimited": True}, "WAL may fill the disk"),
         ({"has_event_trigger": False}, "tables that are created from now on"),
         ({"is_by_table": True, "has_event_trigger": False}, "not captured, nor is any truncate"),
@@ -103,6 +102,14 @@ def test_table_that_is_captured_within_limits_is_named(change, said):
     titles, words = found(PREPARED, ORDERS, replace(ORDERS, **change))
     assert titles == set()
     assert said in words
+
+
+def test_generated_columns_are_told_where_there_are_some_and_none_is_captured():
+    old = replace(PREPARED, version="17.2", version_number=170002)
+    words = "orders: generated columns are not captured before PostgreSQL 18"
+    assert words in found(old, replace(ORDERS, has_stored=True))[1]
+    assert words not in found(old)[1]
+    assert words not in found(PREPARED, replace(ORDERS, has_stored=True))[1]
 
 
 def test_partitioned_table_is_one_where_the_setting_says_so():
