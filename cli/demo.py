@@ -106,12 +106,21 @@ def demo(  # noqa: PLR0913 - one for each option
             err_console.print("Services stopped.")
     if not down:
         _show_logins(services)
-        err_console.print("The services keep running. Stop them with ./pipeline down")
-        if source is not None:
-            told = f"Before other commands: export CONTRACTS_DIR={quote(str(source))}"
-            err_console.print(told, soft_wrap=True)
+        _show_what_runs(source, is_first_day=superset and history is None)
     if not is_exact:
         raise typer.Exit(1)
+
+
+def _show_what_runs(source: Path | None, *, is_first_day: bool) -> None:
+    from cli.output import err_console
+
+    if is_first_day:
+        told = "Live shop shows today. Shop analytics ends with yesterday, so it may be empty yet."
+        err_console.print(told)
+    err_console.print("The services keep running. Stop them with ./pipeline down")
+    if source is not None:
+        told = f"Before other commands: export CONTRACTS_DIR={quote(str(source))}"
+        err_console.print(told, soft_wrap=True)
 
 
 def _require_own_shop(config: "StackConfig") -> None:
