@@ -67,7 +67,8 @@ def mapping(
 
     Example: ./pipeline new mapping orders=purchase order_lines=purchase_item
     """
-    from connectors.mapping_skeleton import catalog_of, skeleton
+    from connectors.mapping_skeleton import skeleton
+    from connectors.shop_catalog import catalog_of
     from lakehouse.connections import shop
     from lakehouse.contracts.mapping import mapping_path
     from lakehouse.errors import WrongArgumentError

@@ -8,11 +8,10 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
-import psycopg
 import yaml
 
 from connectors.mapping import Catalog, faults_in
-from connectors.shop_catalog import CatalogRow, is_text, read_catalog
+from connectors.shop_catalog import CatalogRow, is_text
 from lakehouse.choices import refuse_unknown
 from lakehouse.contracts import DECLARED
 from lakehouse.contracts.described import accepted, need
@@ -20,8 +19,6 @@ from lakehouse.contracts.expressions import Reader
 from lakehouse.contracts.keys import with_key_types
 from lakehouse.contracts.mapping import NEEDED
 from lakehouse.contracts.model import Column, Entity, Type
-from lakehouse.postgres import explaining
-from lakehouse.trouble import Service
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 _WIDTH = 98
@@ -32,20 +29,6 @@ _HEAD = """\
 # refuses this file and tells what is left; ./pipeline source check URL then compares it with the
 # shop.
 """
-
-
-def catalog_of(dsn: str) -> Catalog:
-    """Return the columns of the shop's tables, by table.
-
-    Raises:
-        RetryLaterError: the database does not answer.
-        StopPipelineError: it refuses this login.
-    """
-    with (
-        explaining(Service.SHOP, "The shop's catalog cannot be read"),
-        psycopg.connect(dsn, autocommit=True) as connection,
-    ):
-        return read_catalog(connection)
 
 
 def skeleton(tables: Mapping[str, str], catalog: Catalog) -> str:

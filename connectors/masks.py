@@ -18,17 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-import psycopg
-
 from connectors.rest import ConnectApi
-from connectors.shop_catalog import CatalogRow, is_text, read_catalog
+from connectors.shop_catalog import CatalogRow, catalog_of, is_text
 from lakehouse.choices import meant
 from lakehouse.contracts import Mask
 from lakehouse.contracts.files import ContractFile, read_files, require_masks_only
 from lakehouse.errors import Problem
-from lakehouse.postgres import explaining
 from lakehouse.settings import ConnectSettings
-from lakehouse.trouble import Service
 
 Masks = Mapping[str, Mapping[str, Mask]]
 """Masks by table and column of the shop."""
@@ -82,11 +78,7 @@ def masked_catalog(dsn: str) -> Catalog:
     Raises:
         RetryLaterError: the database does not answer.
     """
-    with (
-        explaining(Service.SHOP, "Masks cannot be checked against the shop's catalog"),
-        psycopg.connect(dsn, autocommit=True) as connection,
-    ):
-        return read_catalog(connection)
+    return catalog_of(dsn, "Masks cannot be checked against the shop's catalog")
 
 
 def checked(files: Mapping[str, ContractFile], catalog: Catalog) -> Asked:

@@ -10,6 +10,8 @@ from psycopg.rows import class_row
 
 from lakehouse.contracts.model import Type
 from lakehouse.kafka import is_capturable
+from lakehouse.postgres import explaining
+from lakehouse.trouble import Service
 
 OPAQUE_TYPES = frozenset(
     ("pg_lsn", "xid", "xid8", "tid", "tsquery", "jsonpath", "regclass", "pg_snapshot")
@@ -99,3 +101,19 @@ def read_catalog(connection: psycopg.Connection) -> Mapping[str, list[CatalogRow
     """
     grouped = groupby(read_columns(connection), key=lambda row: row.table_name)
     return {name: list(columns) for name, columns in grouped if is_capturable(name)}
+
+
+def catalog_of(
+    dsn: str, problem: str = "The shop's catalog cannot be read"
+) -> Mapping[str, list[CatalogRow]]:
+    """Return what `read_catalog` does, over a connection of its own; `problem` is for its errors.
+
+    Raises:
+        RetryLaterError: the database does not answer.
+        StopPipelineError: it refuses this login.
+    """
+    with (
+        explaining(Service.SHOP, problem),
+        psycopg.connect(dsn, autocommit=True) as connection,
+    ):
+        return read_catalog(connection)

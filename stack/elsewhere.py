@@ -6,8 +6,10 @@ address, at which alone servers are started here. A stack that has data of its o
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import psycopg
+from minio import Minio
 from minio.error import S3Error
 from urllib3.exceptions import HTTPError
 
@@ -191,11 +193,14 @@ class Elsewhere:
         wrong = [one for one in found if one.verdict == "wrong"]
         return wrong, diagnose_other_schemas(source.other_schemas)
 
-    def _has_bucket(self, name: str) -> bool:
+    @cached_property
+    def _store(self) -> Minio:
         pool = impatient_pool(self._config.minio.scheme, _SECONDS)
-        store = object_store(self._config.minio, self._secrets, user="reader", pool=pool)
+        return object_store(self._config.minio, self._secrets, user="reader", pool=pool)
+
+    def _has_bucket(self, name: str) -> bool:
         try:
-            return store.bucket_exists(name)
+            return self._store.bucket_exists(name)
         except (S3Error, HTTPError) as error:
             may = f"{_PREPARES['minio']} makes its users, with the passwords of {self._place}."
             then = {Trouble.RIGHTS: may, **way_out(error)}

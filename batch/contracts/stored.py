@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import orjson
 import polars as pl
-import psycopg
 from pydantic import TypeAdapter
 
 from batch.contracts.derive import Names, derive, keyless, merged, name_tables
 from batch.silver.replace import overwrite
-from connectors.shop_catalog import CatalogRow, read_catalog
+from connectors.shop_catalog import CatalogRow, catalog_of
 from lakehouse.contracts import ENTITIES, Entity
 from lakehouse.contracts.bronze import bronze_name
 from lakehouse.contracts.files import OURS, ContractFile, require_masks_only
@@ -22,8 +21,6 @@ from lakehouse.contracts.schemas import CONTRACTS, CONTRACTS_SCHEMA
 from lakehouse.delta import open_or_create, retry_later, scan, table_properties
 from lakehouse.errors import PipelineError
 from lakehouse.lake import Lake
-from lakehouse.postgres import explaining
-from lakehouse.trouble import Service
 
 _CONTRACT = TypeAdapter(Entity)
 
@@ -132,13 +129,9 @@ def shop_catalog(dsn: str) -> Mapping[str, list[CatalogRow]]:
         RetryLaterError: the database does not answer.
         StopPipelineError: it refuses this role.
     """
-    with (
-        explaining(Service.SHOP, "The shop's catalog cannot be read"),
-        psycopg.connect(dsn, autocommit=True) as connection,
-    ):
-        catalog = read_catalog(connection)
-        other = nameless(catalog)
-        return {n: c for n, c in catalog.items() if n not in ENTITIES or n in other}
+    catalog = catalog_of(dsn)
+    other = nameless(catalog)
+    return {n: c for n, c in catalog.items() if n not in ENTITIES or n in other}
 
 
 def nameless(catalog: Iterable[str]) -> list[str]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import append
 from batch.silver.distributed import Counted, SilverJob, Written
-from batch.silver.offsets import OffsetRanges, is_within
+from batch.silver.offsets import OffsetRanges, is_within, watermarks
 from batch.silver.replace import overwrite
 from batch.silver.revalidated import Revalidated
 from batch.silver.run import Progress, SilverReport, SilverRules
@@ -168,45 +168,33 @@ class _Work:
 
     def _put_in_place(self, revalidated: Revalidated) -> int:
         """Commit to each table, shard by shard; return the number of current rows."""
-        tables, entity, ranges = self.tables, self.entity, self.ranges
+        done, tables, entity = watermarks(self.ranges), self.tables, self.entity
         quarantined = _Batches(revalidated.quarantine, self._shards, QUARANTINE_SCHEMA)
         overwrite(
             tables.quarantine.delta, iter(quarantined), quarantined.schema,
             predicate=f"entity = '{entity.table}'",
-            watermarks=tables.quarantine.watermarks_alone(ranges),
+            watermarks=tables.quarantine.watermarks_alone(self.ranges),
         )  # fmt: skip
         if tables.history is not None:
             versions = _Batches(revalidated.history, self._shards, history_schema(entity))
-            overwrite(
-                tables.history.delta, iter(versions), versions.schema,
-                watermarks=tables.history.watermarks(ranges),
-            )  # fmt: skip
+            overwrite(tables.history.delta, iter(versions), versions.schema, watermarks=done)
         current = _Batches(revalidated.current, self._shards, silver_schema(entity))
-        overwrite(
-            tables.current.delta, iter(current), current.schema,
-            watermarks=tables.current.watermarks(ranges),
-        )  # fmt: skip
+        overwrite(tables.current.delta, iter(current), current.schema, watermarks=done)
         return current.rows
 
     def _replace_files(self, written: Sequence[Written]) -> None:
         """Commit to each table the files that workers have written."""
-        tables, entity, ranges = self.tables, self.entity, self.ranges
+        done, tables, entity = watermarks(self.ranges), self.tables, self.entity
         replace_files(
             tables.quarantine.delta, [file for one in written for file in one.quarantine],
             QUARANTINE_SCHEMA, partition=("entity", entity.table),
-            watermarks=tables.quarantine.watermarks_alone(ranges),
+            watermarks=tables.quarantine.watermarks_alone(self.ranges),
         )  # fmt: skip
         if tables.history is not None:
             files = [file for one in written for file in one.history]
-            replace_files(
-                tables.history.delta, files, history_schema(entity),
-                watermarks=tables.history.watermarks(ranges),
-            )  # fmt: skip
+            replace_files(tables.history.delta, files, history_schema(entity), watermarks=done)
         files = [file for one in written for file in one.current]
-        replace_files(
-            tables.current.delta, files, silver_schema(entity),
-            watermarks=tables.current.watermarks(ranges),
-        )  # fmt: skip
+        replace_files(tables.current.delta, files, silver_schema(entity), watermarks=done)
 
     def _uncounted(self) -> OffsetRanges:
         """Return the ranges whose rules are not counted yet: each change counts once."""

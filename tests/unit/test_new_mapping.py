@@ -8,7 +8,7 @@ import yaml
 from typer.testing import CliRunner
 
 from cli.__main__ import app
-from connectors import mapping_skeleton
+from connectors import shop_catalog
 from connectors.mapping import faults_of
 from connectors.mapping_skeleton import skeleton
 from lakehouse.contracts import DECLARED
@@ -126,7 +126,7 @@ def test_unknown_entities_and_tables_are_refused():
 def test_command_writes_it_once(tmp_path, monkeypatch):
     monkeypatch.setenv("CONTRACTS_DIR", str(tmp_path / "contracts"))
     asked = []
-    monkeypatch.setattr(mapping_skeleton, "catalog_of", lambda dsn: asked.append(dsn) or CATALOG)
+    monkeypatch.setattr(shop_catalog, "catalog_of", lambda dsn: asked.append(dsn) or CATALOG)
     command = ["new", "mapping", "orders=purchase", "--source", "postgresql://db.example/shop"]
     done = CliRunner().invoke(app, command)
     path = tmp_path / "contracts" / "mapping.yaml"

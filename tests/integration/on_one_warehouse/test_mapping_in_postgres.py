@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from connectors.mapping import read_values, require_mapping_fits
-from connectors.mapping_skeleton import catalog_of, skeleton
+from connectors.mapping_skeleton import skeleton
+from connectors.shop_catalog import catalog_of
 from lakehouse.cleaning.expressed import text_of
 from lakehouse.contracts.expressions import Reader
 from lakehouse.contracts.model import Column, Type
