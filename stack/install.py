@@ -16,6 +16,7 @@ from stack.cache import ensure
 from stack.disk import require_space
 from stack.environment import install_environment
 from stack.go import Module, build
+from stack.kafka.archives import archive_classes
 from stack.kafka.install import install_jars
 from stack.minio.install import MINIO
 from stack.paths import LOCKS, Cache
@@ -181,6 +182,10 @@ class _Work:
             self.steps.advance(_TITLES["kafka"], f"{done}/{of} files", done=done, of=of)
 
         install_jars(self.tools, self.cache.servers, work, result, on_progress=tell)
+        self.steps.advance(_TITLES["kafka"], "archiving Java's classes")
+        archive_classes(
+            self.tools, self.cache.java, work / "archives", result, on_failure=self.steps.note
+        )
 
     def _build(self, module: Module) -> Callable[[Path, Path], None]:
         def tell(text: str) -> None:

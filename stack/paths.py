@@ -83,8 +83,9 @@ class Cache:
 
     @property
     def kafka(self) -> Path:
-        """Folder with `libs/` for Kafka and Connect, `plugins/`, and the metrics agent."""
-        return self.root / f"kafka-{digest_of(JAR_LOCK, *sorted(JAVA_SOURCES.rglob('*.java')))}"
+        """Folder with `libs/` for Kafka and Connect, `plugins/`, and archives of the Java."""
+        files = (JAR_LOCK, LOCKS / "servers.txt", *sorted(JAVA_SOURCES.rglob("*.java")))
+        return self.root / f"kafka-{digest_of(*files)}"
 
     @property
     def jmx_agent(self) -> Path:

@@ -32,7 +32,7 @@ class Broker(Shared):
             command=java_command(
                 self.cache,
                 self.data,
-                main_class="kafka.Kafka",
+                program="kafka",
                 heap_mb=self._settings.heap_mb,
                 arguments=(str(self._properties_file),),
                 options=(self._agent.argument, *self._settings.java_options.split()),
@@ -96,7 +96,7 @@ class Broker(Shared):
         command = java_command(
             self.cache,
             self.data,
-            main_class="kafka.tools.StorageTool",
+            program="format",
             heap_mb=128,
             options=tuple(self._settings.java_options.split()),
             arguments=(

@@ -6,6 +6,13 @@ from pathlib import Path
 from stack.paths import MONITORING, Cache, Data
 
 AGENT_HOST = "127.0.0.1"
+LOG_SETTINGS = Path(__file__).with_name("log4j2.properties")
+MAIN_CLASSES = {
+    "format": "kafka.tools.StorageTool",
+    "kafka": "kafka.Kafka",
+    "connect": "org.apache.kafka.connect.cli.ConnectDistributed",
+}
+"""By program; `format` prepares the storage of the broker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +44,7 @@ def java_command(
     cache: Cache,
     data: Data,
     *,
-    main_class: str,
+    program: str,
     heap_mb: int,
     arguments: tuple[str, ...],
     options: tuple[str, ...],
@@ -47,7 +54,7 @@ def java_command(
     Args:
         cache: paths of Java and the program.
         data: paths of the stack's data.
-        main_class: main class of the program.
+        program: one of `MAIN_CLASSES`.
         heap_mb: maximum heap size.
         arguments: arguments of the program.
         options: options of Java, after the common ones: of conflicting options, the last wins.
@@ -64,12 +71,24 @@ def java_command(
         "-Djava.awt.headless=true",
         f"-Djava.io.tmpdir={temporary_dir(data)}",
         f"-Dlog4j2.configurationFile={data.run / 'log4j2.properties'}",
+        *_archive(cache.kafka, program),
         *options,
         "-cp",
         str(cache.kafka / "libs" / "*"),
-        main_class,
+        MAIN_CLASSES[program],
         *arguments,
     )
+
+
+def archive_of(kafka: Path, program: str) -> Path:
+    """Return the path of the classes of a server; what formats is part of the broker."""
+    return kafka / f"{'kafka' if program == 'format' else program}.jsa"
+
+
+def _archive(kafka: Path, program: str) -> tuple[str, ...]:
+    """Return the option with which Java maps the archive, if there is one."""
+    file = archive_of(kafka, program)
+    return (f"-XX:SharedArchiveFile={file}",) if file.exists() else ()
 
 
 def properties_value(value: object) -> str:
@@ -87,4 +106,4 @@ def temporary_dir(data: Data) -> Path:
 
 def log_settings() -> str:
     """Return the content of `log4j2.properties`."""
-    return Path(__file__).with_name("log4j2.properties").read_text()
+    return LOG_SETTINGS.read_text()

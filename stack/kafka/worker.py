@@ -52,7 +52,7 @@ class Worker(Shared):
             command=java_command(
                 self.cache,
                 self.data,
-                main_class="org.apache.kafka.connect.cli.ConnectDistributed",
+                program="connect",
                 heap_mb=self._settings.heap_mb,
                 arguments=(str(self._properties_file),),
                 options=(

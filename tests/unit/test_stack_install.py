@@ -33,6 +33,7 @@ from stack.install import (
     installing,
     parts_of,
 )
+from stack.kafka.archives import archive_classes
 from stack.kafka.install import install_jars
 from stack.kafka.java import Agent, properties_value
 from stack.paths import JAR_LOCK, JMX_AGENT, Cache, Data, java_in
@@ -741,6 +742,27 @@ def refusal_without_room_check(monkeypatch, cache, parts):
 def test_only_what_the_wanted_services_run_on_is_installed(services, store, parts):
     assert parts_of(services, store=store) == parts
     assert set(_TITLES) == set(_NEEDED_MB) >= set(parts)
+
+
+def test_classes_that_cannot_be_archived_are_told_and_stop_nothing(tmp_path):
+    java, told = java_in(tmp_path / "servers"), []
+    java.parent.mkdir(parents=True)
+    java.write_text("#!/bin/sh\necho no memory; exit 1\n")
+    java.chmod(0o755)
+    (tmp_path / "result").mkdir()
+
+    def archive(tools):
+        archive_classes(
+            tools, java, tmp_path / "work", tmp_path / "result", on_failure=told.append
+        )  # fmt: skip
+
+    archive(Tools())
+    assert ["were not archived" in text and "no memory" in text for text in told] == [True]
+    assert not list(tmp_path.rglob("*.jsa"))
+    cancelled = Tools()
+    cancelled.cancel()
+    assert "cancelled" in refusal(archive, cancelled)
+    assert len(told) == 1
 
 
 def test_seaweedfs_is_installed_from_its_locked_wheel(tmp_path, monkeypatch):

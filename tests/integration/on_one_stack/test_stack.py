@@ -31,6 +31,12 @@ def test_up_twice_is_once(stack):
     assert {name: row["pid"] for name, row in after.items()} == before
 
 
+@pytest.mark.parametrize("server", ["kafka", "connect"])
+def test_java_begins_with_the_classes_that_were_archived(stack, server):
+    mapped = Path(f"/proc/{stack.pid(server)}/maps").read_text()
+    assert {"classes.jsa", f"{server}.jsa"} <= {Path(line).name for line in mapped.splitlines()}
+
+
 @pytest.mark.long
 def test_start_that_failed_leaves_nothing_running_but_what_ran_before():
     """The time is too short for any service that does not run already."""
