@@ -224,7 +224,7 @@ class _Bench:
             peak_rss_mb=process.peak_rss_mb,
         )
         self.runs[system.name].append(found)
-        _tell({"system": system.name, **asdict(found)})
+        tell({"system": system.name, **asdict(found)})
         return found
 
     def _kill(self, system: _System, share: float, name: str) -> dict[str, object]:
@@ -253,7 +253,7 @@ class _Bench:
             "doubled": found.doubled,
             "is_whole": found.bytes == self.value_bytes,
         }
-        _tell(row)
+        tell(row)
         return row
 
     def _is_there(self, rows: Callable[[], int], share: float = 1.0) -> bool:
@@ -278,7 +278,7 @@ class _Bench:
         return self.stack.data_dir / f"{system.name}.log"
 
 
-def _tell(row: Mapping[str, object]) -> None:
+def tell(row: Mapping[str, object]) -> None:
     """Tell a result before the last one is there, which takes half an hour."""
     sys.stderr.write(f"{json.dumps(row)}\n")
 
