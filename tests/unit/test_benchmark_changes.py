@@ -14,8 +14,8 @@ TURNS = range(3)
 def test_turns_bring_new_orders_and_return_other_old_ones():
     turns = [list(new_changes(SIZE, 1_000, turn=turn)) for turn in TURNS]
     assert {len(changes) for changes in turns} == {1_000}
-    touched = [{row["order_id"] for table, _, row in t if table == "orders"} for t in turns]
-    assert len(set.union(*touched)) == sum(map(len, touched))
+    affected = [{row["order_id"] for table, _, row in t if table == "orders"} for t in turns]
+    assert len(set.union(*affected)) == sum(map(len, affected))
     for table, key in (("order_lines", "order_line_id"), ("stock_movements", "movement_id")):
         keys = [row[key] for t in turns for name, _, row in t if name == table]
         assert len(set(keys)) == len(keys)
