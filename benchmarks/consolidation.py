@@ -121,13 +121,18 @@ def _live(lake: Lake, name: str) -> pl.LazyFrame:
     return scan(delta).filter(pl.col("_deleted_at").is_null())
 
 
-def new_changes(size: Size, count: int) -> Iterator[Change]:
-    """New orders, each with all that goes with it; and returns of recent ones."""
+def new_changes(size: Size, count: int, *, turn: int = 0) -> Iterator[Change]:
+    """New orders, each with all that goes with it; and returns of recent ones.
+
+    Those of the next turn come after these, and return other orders.
+    """
     fresh = int(count * _SHARE_OF_NEW) // PER_NEW_ORDER
-    numbers = pl.DataFrame(pl.int_range(size.orders, size.orders + fresh, eager=True).alias("n"))
+    before = turn * fresh
+    numbers = _numbers(size.orders + before, fresh)
     orders = as_sent("orders", numbers, size)
-    lines = as_sent("order_lines", _numbers(2 * size.orders, 2 * fresh), size)
-    moves = as_sent("stock_movements", _numbers(size.rows("stock_movements"), 2 * fresh), size)
+    lines = as_sent("order_lines", _numbers(2 * (size.orders + before), 2 * fresh), size)
+    moved = size.rows("stock_movements") + 2 * before
+    moves = as_sent("stock_movements", _numbers(moved, 2 * fresh), size)
     payments = as_sent("payments", numbers, size)
     for index, order in enumerate(orders):
         placed = {**order, "status": "placed", "paid_at": None, "version": 1}
@@ -141,7 +146,8 @@ def new_changes(size: Size, count: int) -> Iterator[Change]:
             yield "stock_movements", "c", move
         yield "orders", "u", {**order, "status": "paid", "version": 2}
     returned = count - fresh * PER_NEW_ORDER
-    for order in as_sent("orders", _numbers(size.orders - returned, returned), size):
+    first = size.orders - (turn + 1) * returned
+    for order in as_sent("orders", _numbers(first, returned), size):
         yield "orders", "u", {**order, "status": "returned", "version": 6}
 
 
@@ -151,6 +157,11 @@ def _numbers(first: int, count: int) -> pl.DataFrame:
 
 def as_sent(table: str, numbers: pl.DataFrame, size: Size) -> list[dict[str, Any]]:
     """Rows as Debezium tells them: the shop's names, decimals and instants as text."""
+    return frame_as_sent(table, numbers, size).to_dicts()
+
+
+def frame_as_sent(table: str, numbers: pl.DataFrame, size: Size) -> pl.DataFrame:
+    """Return `as_sent` as a frame."""
     frame = FRAMES[table](numbers, size)
     sent = []
     for column in ENTITIES[table].columns:
@@ -166,7 +177,7 @@ def as_sent(table: str, numbers: pl.DataFrame, size: Size) -> list[dict[str, Any
         sent.append(value.alias(column.source))
     # A row says when this version of it began: after all that it tells of.
     later = frame.with_columns(updated_at=pl.col("created_at") + timedelta(days=1))
-    return later.select(sent).to_dicts()
+    return later.select(sent)
 
 
 def _decimal(value: pl.Expr, scale: int, digits: int) -> pl.Expr:

@@ -64,6 +64,13 @@ class History:
             land(self.lake, ENTITIES[table], batch)
         return sum(batch.rows.num_rows for batch in batches.values())
 
+    def topics(self) -> "dict[str, Topic]":
+        """By table: its topic, which continues after the past."""
+        return {
+            table: Topic(name=table, table=table, ends=_ends(self.size.rows(table)))
+            for table in ENTITIES
+        }
+
     def batches(self, changes: Iterator[Change]) -> dict[str, Batch]:
         """By table: what a consumer polls of the changes that come after the past."""
         rows: dict[str, list[Mapping[str, object]]] = {}
@@ -100,7 +107,7 @@ def topic_id(table: str) -> str:
 
 @dataclass(kw_only=True)
 class Topic:
-    """A topic of Kafka that begins empty: changes of `table`, whose topic is named after `name`."""
+    """A topic of Kafka, by default empty: changes of `table`, whose topic is named after `name`."""
 
     name: str
     table: str

@@ -48,6 +48,7 @@ def run(messages: int = MESSAGES, rounds: int = ROUNDS) -> dict[str, float | int
     """
     with new_stack() as stack:
         stack.up("kafka", "minio")
+        make_topic(stack)
         fill(stack, messages)
         tuned, default, ours = [], [], []
         for _ in range(rounds):
@@ -68,10 +69,17 @@ def run(messages: int = MESSAGES, rounds: int = ROUNDS) -> dict[str, float | int
     }
 
 
-def fill(stack: TestStack, messages: int) -> int:
-    """Fill the topic; returns how many bytes its values have together."""
+def make_topic(stack: TestStack, topic: str = TOPIC, partitions: int = _PARTITIONS) -> None:
+    """Create a topic without messages."""
     admin = admin_client(stack.kafka.client)
-    admin.create_topics([NewTopic(TOPIC, _PARTITIONS, 1)])[TOPIC].result()
+    admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result()
+
+
+def fill(
+    stack: TestStack, messages: int, topic: str = TOPIC, *, in_transaction: bool = False
+) -> int:
+    """Fill a topic; returns how many bytes its values have together."""
+    transaction = {"transactional.id": topic, "transaction.timeout.ms": 900_000}
     producer = Producer(
         {
             "bootstrap.servers": stack.kafka.bootstrap_servers,
@@ -79,22 +87,28 @@ def fill(stack: TestStack, messages: int) -> int:
             "linger.ms": 20,
             "batch.size": 512 * 1024,
             "queue.buffering.max.messages": 200_000,
+            **(transaction if in_transaction else {}),
         },
         logger=QuietLog(),
     )
+    if in_transaction:
+        producer.init_transactions()
+        producer.begin_transaction()
     total = 0
     for number in range(messages):
         key, value = _change(number)
         total += len(value)
-        _produce(producer, key, value)
+        _produce(producer, topic, key, value)
     producer.flush()
+    if in_transaction:
+        producer.commit_transaction()
     return total
 
 
-def _produce(producer: Producer, key: bytes, value: bytes) -> None:
+def _produce(producer: Producer, topic: str, key: bytes, value: bytes) -> None:
     while True:
         try:
-            producer.produce(TOPIC, value, key=key)
+            producer.produce(topic, value, key=key)
         except BufferError:
             producer.poll(0.1)
         else:
@@ -137,7 +151,7 @@ def _land(stack: TestStack, messages: int) -> _Landed:
     # The last records wait for their flush, which is no part of the speed: 1 s instead of 5.
     lander = stack.with_settings(LANDING_FLUSH_SECONDS=1).popen("land", stderr=subprocess.PIPE)
     try:
-        began = _assigned_at(lander)
+        began = assigned_at(lander)
         peak = _wait_until_landed(stack, lander, messages)
         seconds = time.monotonic() - began
     finally:
@@ -146,9 +160,10 @@ def _land(stack: TestStack, messages: int) -> _Landed:
     return _Landed(per_second=messages / seconds, peak_rss_mb=peak / 1024 / 1024)
 
 
-def _assigned_at(lander: subprocess.Popen[str]) -> float:
+def assigned_at(lander: subprocess.Popen[str], topic: str = TOPIC) -> float:
+    """Wait until a lander has partitions of a topic; returns the moment."""
     for line in lander.stderr or ():
-        if re.search(rf'"{re.escape(TOPIC)}\[.*"event": "assigned"', line):
+        if re.search(rf'"{re.escape(topic)}\[.*"event": "assigned"', line):
             return time.monotonic()
     message = "the lander ended before it was assigned anything"
     raise RuntimeError(message)

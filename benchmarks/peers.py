@@ -19,6 +19,7 @@ import psutil
 
 from benchmarks import landing
 from benchmarks.coordinates import Columns, Table, counted
+from benchmarks.peer_environment import peer_environment
 from benchmarks.peer_programs.task import BEGINS, Task, path_of
 from benchmarks.process_tree import ProcessTree
 from devtools.test_stack import TestStack, new_stack
@@ -28,12 +29,6 @@ from lakehouse.environment import process_environment
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import storage_options, table_uri
 from lakehouse.object_store import object_store
-from lakehouse.settings import ROOT, default_uv
-from stack.cache import ensure
-from stack.environment import install_environment
-from stack.kafka.install import fetch_jars
-from stack.paths import LOCKS, digest_of
-from stack.tools import Tools
 
 SMALL = {"messages": 100_000, "rounds": 1}
 MESSAGES = 500_000
@@ -144,6 +139,7 @@ def run(
     with new_stack() as stack:
         stack.up("kafka", "minio")
         object_store(stack.minio, stack.secrets, user="admin").make_bucket(_BUCKET)
+        landing.make_topic(stack)
         value_bytes = landing.fill(stack, messages)
         bench = _Bench(stack=stack, messages=messages, value_bytes=value_bytes)
         systems = bench.installed(peer or list(PEERS))
@@ -228,7 +224,7 @@ class _Bench:
             peak_rss_mb=process.peak_rss_mb,
         )
         self.runs[system.name].append(found)
-        _tell({"system": system.name, **asdict(found)})
+        tell({"system": system.name, **asdict(found)})
         return found
 
     def _kill(self, system: _System, share: float, name: str) -> dict[str, object]:
@@ -257,7 +253,7 @@ class _Bench:
             "doubled": found.doubled,
             "is_whole": found.bytes == self.value_bytes,
         }
-        _tell(row)
+        tell(row)
         return row
 
     def _is_there(self, rows: Callable[[], int], share: float = 1.0) -> bool:
@@ -282,7 +278,7 @@ class _Bench:
         return self.stack.data_dir / f"{system.name}.log"
 
 
-def _tell(row: Mapping[str, object]) -> None:
+def tell(row: Mapping[str, object]) -> None:
     """Tell a result before the last one is there, which takes half an hour."""
     sys.stderr.write(f"{json.dumps(row)}\n")
 
@@ -321,7 +317,7 @@ def _ours(stack: TestStack) -> _System:
 
 def _installed(stack: TestStack, peer: Peer) -> _System:
     """Install a system in the cache, unless it is there."""
-    folder = _install(stack, peer)
+    folder = peer_environment(stack.control.cache, peer.name)
     state = stack.data_dir / _BUCKET / peer.name
     state.mkdir(parents=True)
     options = storage_options(stack.minio, stack.secrets, user="admin")
@@ -346,25 +342,3 @@ def _installed(stack: TestStack, peer: Peer) -> _System:
         begins=BEGINS,
         table=Table(uri="", options=options, is_delta=peer.is_delta),
     )
-
-
-def _install(stack: TestStack, peer: Peer) -> Path:
-    lock = LOCKS / "peers" / f"{peer.name}.txt"
-    jars = ROOT / _PROGRAMS.replace(".", "/") / f"{peer.name}.lock"
-    locks = [path for path in (lock, jars) if path.exists()]
-    cache, tools, uv = stack.control.cache, Tools(), default_uv()
-    if uv is None:
-        message = "No uv to install with: run through ./pipeline, or put uv on the PATH."
-        raise StopPipelineError(message)
-
-    def make(work: Path, result: Path) -> None:
-        if lock.exists():
-            install_environment(tools, uv, lock, result)
-        if jars.exists():
-            (result / "jars").mkdir()
-            for jar in fetch_jars(tools, cache.servers, work / "repository", jars):
-                jar.rename(result / "jars" / jar.name)
-
-    folder = cache.root / "peers" / f"{peer.name}-{digest_of(*locks)}"
-    ensure(folder, make)
-    return folder

@@ -32,13 +32,10 @@ from batch.recommendations.models import (
 )
 from batch.recommendations.quality import Quality, later_purchases, measured
 from batch.recommendations.training import SEED
+from benchmarks.peer_environment import peer_environment
 from lakehouse.environment import process_environment
-from lakehouse.errors import StopPipelineError
-from lakehouse.settings import ROOT, StackSettings, default_uv
-from stack.cache import ensure
-from stack.environment import install_environment
-from stack.paths import LOCKS, Cache, digest_of
-from stack.tools import Tools
+from lakehouse.settings import ROOT, StackSettings
+from stack.paths import Cache
 
 SMALL: Mapping[str, object] = {}
 MONTHS = {
@@ -59,14 +56,7 @@ def run() -> dict[str, object]:
     Returns:
         Its seconds, processor seconds and peak memory, and a row for each data set, list and model.
     """
-    lock = LOCKS / "peers" / "recommendations.txt"
-    uv = default_uv()
-    if uv is None:
-        message = "No uv to install with: run through ./pipeline, or put uv on the PATH."
-        raise StopPipelineError(message)
-    root = Cache(root=StackSettings().cache_dir).root
-    folder = root / "peers" / f"recommendations-{digest_of(lock)}"
-    ensure(folder, lambda _, result: install_environment(Tools(), uv, lock, result))
+    folder = peer_environment(Cache(root=StackSettings().cache_dir), "recommendations")
     with tempfile.TemporaryDirectory(prefix="recommendations-") as work:
         _call([folder / "bin" / "python", "-m", _PROGRAM, "data", work])
         _call([sys.executable, "-m", __name__, "train", work])

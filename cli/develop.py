@@ -45,8 +45,8 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 """Checks that need no service and change no file, as in `.pre-commit-config.yaml`."""
 BENCHMARKS = (
-    "landing", "freshness", "live", "hops", "simulate", "consolidation", "load", "charts",
-    "derived", "replay", "spark", "peers", "recommendations", "ceiling",
+    "landing", "landers", "freshness", "live", "hops", "simulate", "consolidation", "load",
+    "charts", "derived", "replay", "spark", "peers", "dbt", "recommendations", "ceiling",
 )  # fmt: skip
 LOCKS = {
     "project": "dev",
@@ -58,7 +58,10 @@ LOCKS = {
     "seaweedfs": "seaweedfs",
     "kubernetes": "kubernetes",
     "uv": "uv",
-    **{f"peers/{name}": f"peer-{name}" for name in ("dlt", "quix", "recommendations", "spark")},
+    **{
+        f"peers/{name}": f"peer-{name}"
+        for name in ("dbt", "dlt", "quix", "recommendations", "spark")
+    },
 }
 """Dependency group in pyproject.toml, by lock file."""
 _SIDE_BY_SIDE = ("-n", "2")
@@ -149,7 +152,8 @@ def test(context: typer.Context) -> None:
 def bench(
     name: Annotated[str, typer.Argument(help=f"One of: {', '.join(BENCHMARKS)}.")],
     lines: Annotated[
-        int | None, typer.Option(min=1_000, help="For `charts` and `load`: past order lines.")
+        int | None,
+        typer.Option(min=1_000, help="For `charts`, `load` and `dbt`: past order lines."),
     ] = None,
     small: Annotated[
         bool, typer.Option("--small", help="A few minutes, for ratios that point the same way.")
