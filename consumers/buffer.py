@@ -1,24 +1,29 @@
 """Polled records that are not committed yet: one buffer per table, with the ranges covered."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Generic, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from typing_extensions import override
+from typing_extensions import TypeVar, override
 
+from consumers.records import Polled
 from lakehouse.lake import BRONZE_SCHEMA
 from lakehouse.offsets import OffsetRange, TopicPartition
 
+Chunk: TypeAlias = pa.RecordBatch | Polled
+Rows = TypeVar("Rows", default=pa.Table)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class Batch(Generic[Rows]):
     """Rows of one table, and the range of offsets they cover of each partition.
 
     A range begins at the consumer's position, not at the first record: offsets have holes.
     """
 
-    rows: pa.Table
+    rows: Rows
     ranges: Mapping[TopicPartition, OffsetRange]
 
 
@@ -35,19 +40,19 @@ class TableBuffer:
     """Rows waiting for the next commit of one table."""
 
     def __init__(self) -> None:
-        self._chunks: list[pa.RecordBatch] = []
+        self._chunks: list[Chunk] = []
         self._spans: dict[TopicPartition, OffsetRange] = {}
         self._oldest: float | None = None
         self.rows = 0
         self.bytes = 0
 
     def add(
-        self, chunk: pa.RecordBatch, ranges: Mapping[TopicPartition, OffsetRange], now: float
+        self, chunk: Chunk | None, ranges: Mapping[TopicPartition, OffsetRange], now: float
     ) -> None:
         """Append `chunk`, which must continue where each partition's last chunk ended.
 
         Args:
-            chunk: columns of `BRONZE_SCHEMA`.
+            chunk: columns of `BRONZE_SCHEMA`, or messages; None where a range holds no record.
             ranges: the range covered of each partition.
             now: monotonic seconds.
 
@@ -63,10 +68,10 @@ class TableBuffer:
                 raise ValueError(message)
             start = offsets.start if held is None else held.start
             self._spans[partition] = OffsetRange(start=start, stop=offsets.stop)
-        if chunk.num_rows:
+        if chunk is not None and chunk.num_rows:
             self._chunks.append(chunk)
-        self.rows += chunk.num_rows
-        self.bytes += chunk.nbytes
+            self.rows += chunk.num_rows
+            self.bytes += chunk.nbytes
         self._oldest = now if self._oldest is None else self._oldest
 
     @property
@@ -89,15 +94,22 @@ class TableBuffer:
         return self._oldest is not None and now - self._oldest >= seconds
 
     def held(self) -> Batch:
-        """Return everything buffered."""
-        rows = pa.Table.from_batches(self._chunks, schema=BRONZE_SCHEMA)
+        """Return everything buffered, which are columns."""
+        chunks = [chunk for chunk in self._chunks if isinstance(chunk, pa.RecordBatch)]
+        rows = pa.Table.from_batches(chunks, schema=BRONZE_SCHEMA)
         return Batch(rows=rows, ranges=dict(self._spans))
+
+    def polled(self) -> Batch[Polled]:
+        """Return everything buffered, which are messages of one incarnation of the topic."""
+        chunks = [chunk for chunk in self._chunks if isinstance(chunk, Polled)]
+        messages = [message for chunk in chunks for message in chunk.messages]
+        return Batch(rows=replace(chunks[0], messages=messages), ranges=dict(self._spans))
 
     def drop(self, partition: TopicPartition) -> None:
         """Discard a partition that was revoked, or is read again from another position."""
         if self._spans.pop(partition, None) is None:
             return
-        kept = [c.filter(_is_other(c, partition)) for c in self._chunks]
+        kept = [_without(chunk, partition) for chunk in self._chunks]
         self._chunks = [chunk for chunk in kept if chunk.num_rows]
         self.rows = sum(chunk.num_rows for chunk in self._chunks)
         self.bytes = sum(chunk.nbytes for chunk in self._chunks)
@@ -134,7 +146,7 @@ class Buffers(Mapping[str, TableBuffer]):
     def add(
         self,
         topic: str,
-        chunk: pa.RecordBatch,
+        chunk: Chunk | None,
         ranges: Mapping[TopicPartition, OffsetRange],
         now: float,
     ) -> None:
@@ -156,8 +168,14 @@ class Buffers(Mapping[str, TableBuffer]):
             self._held[partition.topic].drop(partition)
 
 
-def _is_other(chunk: pa.RecordBatch, partition: TopicPartition) -> pa.Array:
-    return pc.or_(
+def _without(chunk: Chunk, partition: TopicPartition) -> Chunk:
+    if isinstance(chunk, Polled):
+        if chunk.identity.topic_id != partition.topic_id:
+            return chunk
+        others = [m for m in chunk.messages if m.partition() != partition.partition]
+        return replace(chunk, messages=others)
+    is_other = pc.or_(
         pc.not_equal(chunk["_partition"], partition.partition),
         pc.not_equal(chunk["_topic_id"], partition.topic_id),
     )
+    return chunk.filter(is_other)

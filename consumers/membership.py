@@ -9,18 +9,16 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
-import pyarrow as pa
 import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from consumers.assignment import Assignment
-from consumers.buffer import Buffers
+from consumers.buffer import Buffers, Chunk
 from consumers.client import OUT_OF_RANGE
-from consumers.records import to_arrow
+from consumers.records import Polled, to_arrow
 from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
 from lakehouse.kafka import explain_kafka, trouble_of_kafka
-from lakehouse.lake import BRONZE_SCHEMA
 from lakehouse.offsets import OffsetRange, TopicIdentity, TopicPartition
 from lakehouse.trouble import Trouble
 
@@ -33,7 +31,6 @@ If it raises `StopPipelineError`, the consumer ends; after any other error it is
 """
 _LONGEST_PAUSE_SECONDS = 5.0
 _BROKER_TIMEOUT_SECONDS = 10.0
-_NO_RECORDS = pa.RecordBatch.from_pylist([], schema=BRONZE_SCHEMA)
 _log = structlog.get_logger(__name__)
 
 
@@ -111,6 +108,13 @@ class Membership:
         """
         for topic, chunk in to_arrow(messages, dict(identities)).items():
             self._add(topic, *self.assigned.advance(topic, chunk))
+
+    def take_each(
+        self, topic: str, messages: Sequence[Message], identities: Mapping[str, TopicIdentity]
+    ) -> None:
+        """Do the same as `take` with messages of one topic, and keep them as they are."""
+        kept, ranges = self.assigned.advance_each(topic, messages)
+        self._add(topic, Polled(messages=kept, identity=identities[topic]), ranges)
 
     def see(self, event: Message, on_out_of_range: Callable[[Message], None]) -> None:
         """Handle an event that is not a record. Records polled with it must be buffered before.
@@ -202,7 +206,7 @@ class Membership:
         self.is_paused = False
 
     def _add(
-        self, topic: str, chunk: pa.RecordBatch, ranges: Mapping[TopicPartition, OffsetRange]
+        self, topic: str, chunk: Chunk | None, ranges: Mapping[TopicPartition, OffsetRange]
     ) -> None:
         if ranges:
             self._buffers.add(topic, chunk, ranges, time.monotonic())
@@ -214,7 +218,7 @@ class Membership:
             return
         offsets = self.assigned.see_end(partition, event.offset() or 0)
         if offsets is not None:
-            self._add(partition.topic, _NO_RECORDS, {partition: offsets})
+            self._add(partition.topic, None, {partition: offsets})
 
     def _partition_of(self, event: Message) -> TopicPartition | None:
         """Return the partition of an event; None if it was revoked meanwhile."""

@@ -17,9 +17,9 @@ import narwhals as nw
 import polars as pl
 import pyarrow as pa
 
+from consumers.records import Polled
 from lakehouse.cleaning.one_by_one import OneByOne, reads
 from lakehouse.cleaning.plan import Plan
-from lakehouse.cleaning.single_values import UnusualError
 from lakehouse.cleaning.transforms import Frame
 from lakehouse.cleaning.transforms.latest import ORDER, empty_deleted
 from lakehouse.cleaning.transforms.validate import BROKEN
@@ -66,31 +66,31 @@ class ChangeReader:
         """Return the entity's contract."""
         return self.validator.entity
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """Return the columns of a row in the overlay."""
         return (*self.entity.names, *COORDINATE, "_is_deleted")
 
-    @property
+    @cached_property
     def version_columns(self) -> tuple[str, ...]:
         """Return the columns of a version in the overlay."""
         return (*self.columns, "valid_from_at")
 
-    def read(self, records: pa.Table) -> Rows:
+    def read(self, records: pa.Table | Polled) -> Rows:
         """Parse, clean and validate records.
 
         If an update omits a large value (TOAST), the value is looked up in the same batch only; the
         change may count as quarantined until the next consolidation.
 
         Args:
-            records: rows of bronze.
+            records: rows of bronze, or messages of one topic.
 
         Raises:
             StopPipelineError: the source's schema changed, and the contract says to stop.
         """
         read = self._read_one_by_one(records)
         if read.unusual:
-            frame = pl.DataFrame(records)
+            frame = pl.DataFrame(records.table() if isinstance(records, Polled) else records)
             validated = self.validator.validate(
                 frame[read.unusual], lambda keys: frame.filter(pl.col("key").is_in(keys.implode()))
             )
@@ -105,27 +105,25 @@ class ChangeReader:
             committed_us=None if newest is None else (newest - _1970) // _MICROSECOND,
         )
 
-    def _read_one_by_one(self, records: pa.Table) -> "_Read":
+    def _read_one_by_one(self, records: pa.Table | Polled) -> "_Read":
         read = _Read()
         if self._one_by_one is None:
             read.unusual = list(range(records.num_rows))
             return read
         as_of = _place(self.entity.as_of, self.columns)
-        columns = [records[name].to_pylist() for name in ("value", *COORDINATE)]
-        for number, (value, *coordinate) in enumerate(zip(*columns, strict=True)):
-            if value is None:
+        values, coordinates = _values(records)
+        for number, change in enumerate(self._one_by_one.read(values)):
+            if change is None:
+                if values[number] is not None:
+                    read.unusual.append(number)
                 continue
-            try:
-                committed_at, is_deleted, row = self._one_by_one.read(value)
-            except UnusualError:
-                read.unusual.append(number)
-                continue
+            committed_at, is_deleted, row = change
             read.committed_at.append(committed_at)
             if row is None:
                 read.quarantined += 1
                 continue
             begun = committed_at if is_deleted or as_of is None else row[as_of]
-            read.valid.append((*row, *coordinate, is_deleted, begun))
+            read.valid.append((*row, *coordinates[number], is_deleted, begun))
         return read
 
     def _latest(self, valid: Sequence[Row]) -> Collection[Row]:
@@ -179,6 +177,14 @@ class _Read:
     unusual: list[int] = field(default_factory=list)
     committed_at: list[datetime] = field(default_factory=list)
     quarantined: int = 0
+
+
+def _values(records: pa.Table | Polled) -> tuple[list[bytes | None], list[Row]]:
+    """Return the values and the coordinates of records."""
+    if isinstance(records, Polled):
+        return records.values(), records.coordinates()
+    values, *coordinates = (records[name].to_pylist() for name in ("value", *COORDINATE))
+    return values, list(zip(*coordinates, strict=True))
 
 
 def _place(name: str, columns: Sequence[str]) -> int | None:

@@ -119,14 +119,16 @@ class LiveConsumer:
             self._take(self._consumer.consume(rest, self._options.linger_seconds))
 
     def _take(self, messages: Sequence[Message]) -> None:
-        events = [message for message in messages if message.error() is not None]
-        records = [message for message in messages if message.error() is None]
-        heartbeats = [m for m in records if m.topic() == self._options.heartbeats]
-        changes = (
-            [m for m in records if m.topic() != self._options.heartbeats] if heartbeats else records
-        )
-        if changes:
-            self._member.take(changes, self._positions.identities())
+        events: list[Message] = []
+        records: dict[str, list[Message]] = {}
+        for message in messages:
+            if message.error() is None:
+                records.setdefault(message.topic() or "", []).append(message)
+            else:
+                events.append(message)
+        heartbeats = records.pop(self._options.heartbeats, None)
+        for topic, changes in records.items():
+            self._member.take_each(topic, changes, self._positions.identities())
         # While polling is paused, a heartbeat does not show how fresh charts are.
         if heartbeats and not self._member.is_paused and (sent_at := _sent_at(heartbeats[-1])):
             self._heartbeats.hold(sent_at, self._member.assigned.positions)
@@ -199,11 +201,9 @@ class LiveConsumer:
 
     def _change_set(self, topic: str, buffer: TableBuffer) -> ChangeSet:
         entity = entity_of(topic)
-        batch = buffer.held()
-        rows = None
-        if batch.rows.num_rows:
-            rows = self._overlay.readers[entity].read(batch.rows)
         epoch = self._positions.identities()[topic].epoch
+        batch = buffer.polled() if buffer.rows else buffer.held()
+        rows = self._overlay.readers[entity].read(batch.rows) if buffer.rows else None
         return ChangeSet(entity=entity, epoch=epoch, batch=batch, rows=rows)
 
     def _wait(self, error: RetryLaterError) -> None:

@@ -19,12 +19,14 @@ from typing import TypeVar
 
 import orjson
 import psycopg
+import pyarrow as pa
 from psycopg.rows import TupleRow
 from psycopg.types.json import Json
 
 from consumers.bronze.commit import Outcome, rows_from
 from consumers.buffer import Batch
 from consumers.live.changes import ChangeReader, Rows
+from consumers.records import Polled
 from lakehouse.commit import Plan, plan_commit
 from lakehouse.contracts import Type
 from lakehouse.offsets import TopicPartition
@@ -91,7 +93,7 @@ class ChangeSet:
 
     entity: str
     epoch: int
-    batch: Batch
+    batch: Batch[pa.Table] | Batch[Polled]
     rows: Rows | None
 
 
@@ -209,7 +211,10 @@ class Overlay:
             return change_set
         # Rare: another consumer has committed some of it. Which row is the last of its key must be
         # determined again.
-        batch = Batch(rows=rows_from(change_set.batch, plan), ranges=plan.keep)
+        held = change_set.batch.rows
+        columns = held.table() if isinstance(held, Polled) else held
+        found = rows_from(Batch(rows=columns, ranges=change_set.batch.ranges), plan)
+        batch = Batch(rows=found, ranges=plan.keep)
         reader = self.readers[change_set.entity]
         rows = reader.read(batch.rows) if batch.rows.num_rows else None
         return replace(change_set, batch=batch, rows=rows)

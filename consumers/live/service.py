@@ -1,5 +1,6 @@
 """Builds a live consumer from settings, and runs it until a signal stops it."""
 
+import gc
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -101,4 +102,7 @@ def run_live(
         ),
     )
     stop_on_signals(consumer.stop)
+    # As in the lander: a batch makes many objects, and no cycles among them.
+    gc.freeze()
+    gc.set_threshold(10 * BATCH_ROWS)
     consumer.run()

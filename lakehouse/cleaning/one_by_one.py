@@ -1,14 +1,15 @@
-"""Validates changes one at a time, in plain Python, as `Validator` does in queries.
+"""Validates a few changes in plain Python, as `Validator` does in queries.
 
 Planning a query costs as much for one row as for thousands, which a few changes never pay back.
-Here, only what is beyond doubt is decided: changes of the usual shape that are valid, or that break
-a rule for sure. All others are left to the validator, so each check may be stricter than the
-query's, never laxer.
+Column by column, most values are read by a loop of the interpreter's own. Here, only what is beyond
+doubt is decided: changes of the usual shape that are valid, or that break a rule for sure. All
+others are left to the validator, so each check may be stricter than the query's, never laxer.
 """
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
@@ -17,6 +18,8 @@ from typing_extensions import override
 from lakehouse.cleaning.single_values import (
     WHOLE,
     BrokenError,
+    Columns,
+    Record,
     Row,
     UnusualError,
     Value,
@@ -59,6 +62,20 @@ class Change(NamedTuple):
     row: Row | None
 
 
+class _Usual(NamedTuple):
+    """A change with a row.
+
+    Attributes:
+        number: among the changes given.
+        committed_at: when the shop committed it.
+        after: the row, as received.
+    """
+
+    number: int
+    committed_at: datetime
+    after: Record
+
+
 class OneByOne:
     """The reader of the changes of one table, with a contract of which `reads` is true."""
 
@@ -87,93 +104,113 @@ class OneByOne:
         self._rules = [_compiled(rule.parsed(), entity) for rule in entity.rules]
         self._has_verdict = {entity.on_removed, entity.on_retyped} == {OnSchemaChange.IGNORE}
 
-    def read(self, value: bytes) -> Change:
-        """Validate a change.
+    def read(self, values: Sequence[bytes | None]) -> list[Change | None]:
+        """Validate changes; None stands for one that is left to the validator."""
+        found: list[Change | None] = [None] * len(values)
+        usual: list[_Usual] = []
+        for number, value in enumerate(values):
+            try:
+                record = orjson.loads(value or b"")
+                committed_at = _committed_at(record["source"]["ts_us"])
+                operation, before, after = (record.get(name) for name in ("op", "before", "after"))
+                if before is not None and type(before) is not dict:
+                    continue
+                if operation in ("c", "u", "r") and type(after) is dict:
+                    usual.append(_Usual(number, committed_at, after))
+                elif operation == "d" and before is not None and after is None:
+                    key_only = self._key_only(before)
+                    found[number] = Change(committed_at, is_deleted=True, row=key_only)
+            except (ValueError, TypeError, LookupError):
+                continue
+        self._read_rows(usual, found)
+        return found
 
-        Raises:
-            UnusualError: it is left to the validator.
-        """
+    def _read_rows(self, changes: Sequence[_Usual], found: list[Change | None]) -> None:
+        """Read all together, or where one of them is broken or unusual, each half of them."""
+        if not changes:
+            return
         try:
-            record = orjson.loads(value)
-            if type(record) is not dict or type(record.get("source")) is not dict:
-                raise UnusualError
-            return self._change(record, record["source"].get("ts_us"))
-        except (ValueError, TypeError) as error:
-            raise UnusualError from error
+            rows = self._rows([one.after for one in changes], [one.committed_at for one in changes])
+        except (BrokenError, ValueError, TypeError) as error:
+            if len(changes) > 1:
+                middle = len(changes) // 2
+                self._read_rows(changes[:middle], found)
+                self._read_rows(changes[middle:], found)
+            elif isinstance(error, BrokenError) and self._has_verdict:
+                ((number, committed_at, _),) = changes
+                found[number] = Change(committed_at, is_deleted=False, row=None)
+            return
+        for (number, committed_at, _), row in zip(changes, rows, strict=True):
+            found[number] = Change(committed_at, is_deleted=False, row=row)
 
-    def _change(self, record: Mapping[str, Value], committed_us: Value) -> Change:
-        if type(committed_us) is not int or committed_us not in _COMMITS:
-            raise UnusualError
-        committed_at = _1970 + timedelta(microseconds=committed_us)
-        operation, before, after = record.get("op"), record.get("before"), record.get("after")
-        if before is not None and type(before) is not dict:
-            raise UnusualError
-        if operation == "d" and before is not None and after is None:
-            return Change(committed_at, is_deleted=True, row=self._key_only(before))
-        if operation not in ("c", "u", "r") or type(after) is not dict:
-            raise UnusualError
-        try:
-            return Change(committed_at, is_deleted=False, row=self._row(after, committed_at))
-        except BrokenError:
-            if not self._has_verdict:
-                raise UnusualError from None
-            return Change(committed_at, is_deleted=False, row=None)
-
-    def _key_only(self, before: Mapping[str, Value]) -> Row:
-        row: Row = [None] * self._width
+    def _key_only(self, before: Record) -> Row:
+        row: list[Value] = [None] * self._width
         source, read, _ = self._columns[self._key]
         try:
-            row[self._key] = read(before.get(source))
+            (row[self._key],) = read([before.get(source)])
         except BrokenError:
             # No limit of a column counts for a delete.
             raise UnusualError from None
         if row[self._key] is None:  # as of an empty text
             raise UnusualError
-        return row
+        return tuple(row)
 
-    def _row(self, after: Mapping[str, Value], committed_at: datetime) -> Row:
-        row: Row = []
+    def _rows(self, afters: Sequence[Record], committed_at: Sequence[datetime]) -> Sequence[Row]:
+        columns: Columns = []
         for source, read, is_required in self._columns:
-            value = after.get(source)
-            if value is not None:
-                value = read(value)
-            if value is None and is_required:
+            values = read([after.get(source) for after in afters])
+            if is_required and None in values:
                 raise BrokenError
-            row.append(value)
+            columns.append(values)
         for place, is_required, read_phone in self._phones:
-            row[place] = read_phone(row[place], after)
-            if row[place] is None and is_required:
+            columns[place] = list(map(read_phone, columns[place], afters))
+            if is_required and None in columns[place]:
                 raise BrokenError
         for derive in self._derived:
-            row.append(derive(row, after))
-        self._check_times(row, committed_at)
-        self._check_amounts(row)
-        if not all(holds(row) for holds in self._rules):
-            raise BrokenError
-        return row
+            columns.append(derive(columns, afters))
+        self._check_times(columns, committed_at)
+        rows = list(zip(*columns, strict=True))
+        self._check_amounts(rows)
+        for holds in self._rules:
+            if not all(map(holds, rows)):
+                raise BrokenError
+        return rows
 
-    def _check_times(self, row: Row, committed_at: datetime) -> None:
-        as_of = committed_at if self._as_of is None else row[self._as_of]
-        if as_of is None:
+    def _check_times(self, columns: Columns, committed_at: Sequence[datetime]) -> None:
+        as_of = committed_at if self._as_of is None else columns[self._as_of]
+        if None in as_of:
             raise UnusualError
-        if as_of > committed_at + self._skew:
-            raise BrokenError
-        latest = as_of + self._skew
-        for place in self._past_times:
-            if row[place] is not None and row[place] > latest:
-                raise BrokenError
+        _require_within(as_of, [at + self._skew for at in committed_at])
+        if self._past_times:
+            latest = [at + self._skew for at in as_of]
+            for place in self._past_times:
+                _require_within(columns[place], latest)
         for place in self._past_days:
-            if row[place] is not None and row[place] > self._day(as_of):
-                raise BrokenError
+            _require_within(columns[place], list(map(self._day, as_of)))
 
-    def _check_amounts(self, row: Row) -> None:
+    def _check_amounts(self, rows: Sequence[Row]) -> None:
         for amount, rate, most in self._amounts:
-            if row[amount] is None or row[rate] is None:
-                continue
-            if row[rate] <= 0:
-                raise UnusualError
-            if row[amount] > most // row[rate]:
-                raise BrokenError
+            for row in rows:
+                if row[amount] is None or row[rate] is None:
+                    continue
+                if row[rate] <= 0:
+                    raise UnusualError
+                if row[amount] > most // row[rate]:
+                    raise BrokenError
+
+
+def _require_within(values: Sequence[Value], latest: Sequence[Value]) -> None:
+    for value, most in zip(values, latest, strict=True):
+        if value is not None and value > most:
+            raise BrokenError
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _committed_at(microseconds: Value) -> datetime:
+    """Changes of one transaction have the same."""
+    if type(microseconds) is not int or microseconds not in _COMMITS:
+        raise UnusualError
+    return _1970 + timedelta(microseconds=microseconds)
 
 
 def reads(entity: Entity) -> bool:

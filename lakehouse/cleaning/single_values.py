@@ -1,11 +1,11 @@
-"""Readers of single values, for `lakehouse.cleaning.one_by_one`.
+"""Readers of values, for `lakehouse.cleaning.one_by_one`.
 
-Each reads a value as Debezium usually writes it, cleans it, and checks it by itself.
+Each reads values as Debezium usually writes them, cleans them, and checks each by itself.
 """
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache, partial
 from typing import Any
@@ -19,8 +19,12 @@ from lakehouse.contracts.model import FIRST_TIMESTAMP, LAST_TIMESTAMP, PLACEHOLD
 
 Value = Any
 """A value of JSON, or of a column; None for null."""
-Row = list[Value]
+Row = tuple[Value, ...]
 """Values of `Entity.names`, in that order."""
+Columns = list[list[Value]]
+"""Values of some rows by column, in the order of `Entity.names`."""
+Reader = Callable[[list[Value]], list[Value]]
+"""Reads the values of a column."""
 Record = Mapping[str, Value]
 """The shop's columns, as received."""
 WHOLE = (Type.INTEGER, Type.CENTS, Type.RATE)
@@ -63,14 +67,23 @@ def reads_column(column: Column) -> bool:
     )
 
 
-def reader(column: Column) -> Callable[[Value], Value]:
-    """Return what reads a value, but does not clean a phone number."""
+def reader(column: Column) -> Reader:
+    """Return what reads the values of a column, but does not clean phone numbers."""
     if column.type is Type.TEXT:
         is_cleaned = column.cleaning not in (Cleaning.NONE, Cleaning.PHONE)
-        return _text_reader(column) if is_cleaned else _short_text(column.most_bytes)
+        return _text_reader(column) if is_cleaned else _each(_short_text(column.most_bytes))
     read = _within(column.minimum, column.maximum, _TYPES[column.type])
     # Few integers come again.
-    return read if column.type in (Type.INTEGER, Type.BOOLEAN) else _remember(read)
+    return _each(read) if column.type in (Type.INTEGER, Type.BOOLEAN) else _known(read)
+
+
+def _each(read: Callable[[Value], Value]) -> Reader:
+    return lambda values: [None if value is None else read(value) for value in values]
+
+
+def _known(read: Callable[[Value], Value]) -> Reader:
+    known = _remember(lambda value: None if value is None else read(value))
+    return lambda values: list(map(known, values))
 
 
 def _within(
@@ -88,7 +101,7 @@ def _within(
     return read_limited
 
 
-def _text_reader(column: Column) -> Callable[[Value], str | None]:
+def _text_reader(column: Column) -> Reader:
     spell = speller(column)
 
     def clean(value: Value) -> str | None:
@@ -97,7 +110,13 @@ def _text_reader(column: Column) -> Callable[[Value], str | None]:
         return _checked(column, text, text if is_clean else spell(text))
 
     known = _remember(clean)
-    return lambda value: known(value) if len(value) <= _SHORT else clean(value)
+    read_each = _each(lambda value: known(value) if len(value) <= _SHORT else clean(value))
+
+    def read(values: list[Value]) -> list[Value]:
+        is_short = None not in values and max(map(len, values)) <= _SHORT
+        return list(map(known, values)) if is_short else read_each(values)
+
+    return read
 
 
 def phone_reader(column: Column, entity: Entity) -> Callable[[str | None, Record], str | None]:
@@ -213,27 +232,31 @@ _TYPES: Mapping[Type, Callable[[Value], Value]] = {
 }
 
 
-def deriver(derived: Derived, entity: Entity, calendar: Calendar) -> Callable[[Row, Record], Value]:
-    """Return what computes a derived column from a row so far, and from values as received."""
+def deriver(
+    derived: Derived, entity: Entity, calendar: Calendar
+) -> Callable[[Columns, Sequence[Record]], list[Value]]:
+    """Return what computes a derived column from those before, and from rows as received."""
     first, *_ = places = [entity.names.index(name) for name in derived.inputs]
     if derived.how in (Derivation.BUSINESS_DATE, Derivation.MONTH):
         read = day_reader(calendar) if derived.how is Derivation.BUSINESS_DATE else _month
-        return lambda row, _: None if row[first] is None else read(row[first])
-    columns = [entity.column(name) for name in derived.inputs]
+        read_each = _each(read)
+        return lambda columns, _: read_each(columns[first])
+    inputs = [entity.column(name) for name in derived.inputs]
     spell = _known_if_short(speller(derived))
 
-    def derive(row: Row, after: Record) -> str | None:
+    def derive(columns: Columns, afters: Sequence[Record]) -> list[Value]:
         texts = [
-            row[place] and row[place].isoformat()
+            [day and day.isoformat() for day in columns[place]]
             if column.type is Type.DATE
-            else after.get(column.source)
-            for place, column in zip(places, columns, strict=True)
+            else [after.get(column.source) for after in afters]
+            for place, column in zip(places, inputs, strict=True)
         ]
-        return None if texts[0] is None else spell(*texts)
+        return [None if one[0] is None else spell(*one) for one in zip(*texts, strict=True)]
 
     return derive
 
 
+@_remember
 def _month(day: date) -> str:
     return day.isoformat()[:7]
 
@@ -263,7 +286,9 @@ def _offsets(time_zone: str) -> tuple[list[datetime], list[timedelta]]:
     minutes = pl.select(pl.datetime_ranges(turns - timedelta(hours=1), turns, "1m")).to_series()
     fine = _with_offsets(pl.concat([hours["at"].head(1), minutes.explode()]), time_zone)
     begun = fine.filter(pl.col("offset").ne_missing(pl.col("offset").shift(1)))
-    return [*begun["at"], last], begun["offset"].to_list()
+    # Comparing timestamps takes ten times as long if they do not share their zone's object.
+    starts = [at.replace(tzinfo=UTC) for at in begun["at"]]
+    return [*starts, last], begun["offset"].to_list()
 
 
 def _with_offsets(instants: pl.Series, time_zone: str) -> pl.DataFrame:

@@ -143,14 +143,18 @@ def test_records_of_a_revoked_partition_are_left_to_its_next_owner():
 )
 def test_each_record_is_taken_once_however_often_it_is_polled(starts, places, cuts):
     """librdkafka may step back in a partition that is kept while others are rebalanced."""
-    mine = Assignment()
-    mine.add(dict(zip((P0, P1), starts, strict=True)))
+    mine, each = Assignment(), Assignment()
+    for one in (mine, each):
+        one.add(dict(zip((P0, P1), starts, strict=True)))
     positions = dict(enumerate(starts))
-    taken, ranges = [], {}
+    taken, taken_each, ranges = [], [], {}
     borders = [0, *sorted(cuts), len(places)]
     for polled in (places[a:b] for a, b in pairwise(borders) if places[a:b]):
         records, covered = mine.advance(TOPIC, chunk(*polled))
         taken += zip(*(records[n].to_pylist() for n in ("_partition", "_offset")), strict=True)
+        kept, covered_each = each.advance_each(TOPIC, [message(TOPIC, *one) for one in polled])
+        taken_each += ((one.partition(), one.offset()) for one in kept)
+        assert covered_each == covered
         for partition, one in covered.items():
             assert one.start == ranges.get(partition, starts[partition.partition])
             ranges[partition] = one.stop
@@ -159,8 +163,22 @@ def test_each_record_is_taken_once_however_often_it_is_polled(starts, places, cu
         if number in positions and offset >= positions[number]:
             positions[number] = offset + 1
             expected.append((number, offset))
-    assert taken == expected
-    assert mine.positions == {P0: positions[0], P1: positions[1]}
+    assert taken == taken_each == expected
+    assert mine.positions == each.positions == {P0: positions[0], P1: positions[1]}
+
+
+def test_messages_of_a_dropped_partition_are_discarded_and_no_others():
+    buffers = Buffers()
+    member = Membership(None, dict, buffers, name="live")
+    member.assigned.add({P0: 0, P1: 0})
+    identities = {TOPIC: TopicIdentity(topic_id="abc", epoch=0)}
+    for number, offset in ((0, 3), (1, 4)):
+        member.take_each(TOPIC, [message(TOPIC, number, offset)], identities)
+    buffers.drop(P0)
+    batch = buffers[TOPIC].polled()
+    assert batch.rows.coordinates() == [("abc", 0, 1, 4)]
+    assert batch.ranges == {P1: OffsetRange(start=0, stop=5)}
+    assert buffers[TOPIC].rows == 1
 
 
 @pytest.mark.parametrize("code", OUT_OF_RANGE)
