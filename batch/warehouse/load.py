@@ -240,7 +240,11 @@ def _transform(load: _Load, validated: LoadedValidated) -> tuple[CheckResult, ..
     with load.part("facts"):
         if not load.is_rebuild:
             _find(connection, affected.summed_keys(tables))
-        in_bulk = {fact.name for fact in tables.facts if load_fact(connection, fact)}
+        in_bulk = {
+            fact.name
+            for fact in tables.facts
+            if load_fact(connection, fact, is_rebuild=load.is_rebuild)
+        }
         _find(connection, affected.summed_keys(tables))
         _find(connection, affected.all_sums(load.whole))
     with load.part("sums by day and customer"):
@@ -250,6 +254,9 @@ def _transform(load: _Load, validated: LoadedValidated) -> tuple[CheckResult, ..
             if table.has("affected.sql") and not load.is_rebuild:
                 run_script(connection, table.file("affected.sql"))
         _find(connection, affected.obsolete_sums(tables))
+        for fact in tables.facts:
+            if fact.has("shared.sql"):
+                run_script(connection, fact.file("shared.sql"))
         for table in tables.sums:
             _load_sum(connection, tables, table, is_in_bulk=not in_bulk.isdisjoint(table.of))
         for dimension in tables.dimensions[::-1]:
@@ -280,16 +287,30 @@ def _apply_entities(load: _Load, tables: Mart) -> None:
     """Find the affected keys before and after the entities change, and change these."""
     connection = load.connection
     _find(connection, affected.create(tables))
+    if load.is_rebuild:
+        _change_entities(connection)
+        # They include the keys of changed rows.
+        _find(connection, affected.everything(tables))
+        _add_declared(connection, tables)
+        return
     _find(connection, affected.before(tables))
+    _add_declared(connection, tables)
+    if load.chosen is not None:
+        _find(connection, affected.chosen(tables))
+    _change_entities(connection)
+    _find(connection, affected.everything(load.new, is_rebuild=False))
+
+
+def _add_declared(connection: psycopg.Connection, tables: Mart) -> None:
     for fact in tables.facts:
         if fact.has("affected.sql"):
             run_script(connection, fact.file("affected.sql"))
-    if load.chosen is not None:
-        _find(connection, affected.chosen(tables))
+
+
+def _change_entities(connection: psycopg.Connection) -> None:
     for table in TABLES:
         with noting(f"in entity.{table.name}"):
             apply_changes(connection, table)
-    _find(connection, affected.everything(load.whole))
 
 
 def _find(connection: psycopg.Connection, statements: Iterable[Composed]) -> None:

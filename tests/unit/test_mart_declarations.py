@@ -147,7 +147,7 @@ def test_every_folder_has_the_files_of_its_kind():
             needed = {"table.sql", "load.sql"}
         assert needed | {"schema.yaml"} <= files, one.name
         assert files <= {"schema.yaml", "table.sql", "load.sql", "checks.sql", "view.sql",
-                         "sweep.sql", "affected.sql"}, one.name  # fmt: skip
+                         "sweep.sql", "affected.sql", "shared.sql"}, one.name  # fmt: skip
 
 
 def test_facts_without_a_query_are_compared_with_silver():
