@@ -95,19 +95,13 @@ def partitions(mart: Mart, new: Mart) -> Iterator[Composed]:
 def create(mart: Mart) -> Iterator[Composed]:
     """Yield statements that create the empty temporary tables, dropped with the transaction.
 
-    The keys of dimensions and facts have none yet, see `before` and `everything`.
+    Those of keys are created with their rows, see `before`, `everything` and `summed_keys`.
     """
     for table in ("fact_dates", "affected_days"):
         yield SQL(
             "create temporary table {} (fact text, date_key date, primary key (fact, date_key)) "
             "on commit drop"
         ).format(Identifier(table))
-    for table in mart.sums:
-        if table.has_own_keys:
-            keys = _keys_of(mart, table)
-            yield keys.make(
-                [SQL("select {} from {} as s limit 0").format(keys.of("s"), _mart(table))]
-            )
     for dimension in mart.dimensions:
         if dimension.is_versioned:
             yield SQL(
@@ -181,11 +175,15 @@ def everything(mart: Mart, *, is_rebuild: bool = True) -> Iterator[Composed]:
         yield keys.make(rows) if is_rebuild else keys.add(rows)
 
 
-def after(mart: Mart) -> Iterator[Composed]:
-    """Yield statements for rows that facts refer to, once entities and dimensions are updated."""
+def after(mart: Mart, *, is_rebuild: bool = False) -> Iterator[Composed]:
+    """Yield statements for rows that facts refer to, once entities and dimensions are updated.
+
+    In a rebuild, all keys are affected already.
+    """
     for fact in mart.facts:
         looked_up = (row for one in mart.versions(fact) for row in _looked_up(fact, one))
-        if rows := [*_referring(fact), *looked_up]:
+        rows = [*_referring(fact), *looked_up]
+        if rows and not is_rebuild:
             yield _of_fact(fact).add(rows)
         yield SQL("analyze {}").format(Identifier(fact.affected_table))
     for fact in _by_days(mart):
@@ -208,32 +206,53 @@ def after(mart: Mart) -> Iterator[Composed]:
                 )
 
 
-def summed_keys(mart: Mart) -> Iterator[Composed]:
-    """Yield statements for keys of sums that are not by day.
+def summed_before(mart: Mart) -> Iterator[Composed]:
+    """Yield statements that note keys of sums before the facts are replaced; see `summed_keys`."""
+    for table in mart.sums:
+        if table.has_own_keys:
+            yield SQL("create temporary table {} on commit drop as {}").format(
+                _summed_before(table), SQL(" union all ").join(_summed(mart, table))
+            )
 
-    They run before and after the facts are replaced, since a row may count for another key then.
+
+def summed_keys(mart: Mart, whole: Mart, *, is_rebuild: bool) -> Iterator[Composed]:
+    """Yield statements for keys of sums that are not by day, once the facts are replaced.
+
+    A row may have counted for another key before that. For tables that are recomputed in full,
+    existing keys are affected, too.
     """
     for table in mart.sums:
         if not table.has_own_keys:
             continue
-        keys, query = _keys_of(mart, table), table.reconcile
-        yield keys.add(
-            SQL(
-                "select distinct {names} from {source} inner join {affected} as t on {same} "
-                "where {in_place} and {where}"
-            ).format(
-                names=SQL(", ").join(
-                    SQL("{} as {}").format(SQL(expression), Identifier(name))
-                    for name, expression in query.keys.items()
-                ),
-                source=SQL(query.source),
-                affected=Identifier(fact.affected_table),
-                same=same_key("f", "t", fact.affected),
-                in_place=is_in_place(fact),
-                where=SQL(query.where),
-            )
-            for fact in _facts_of(mart, table)
+        keys = _keys_of(mart, table)
+        before = [] if is_rebuild else [_summed_before(table)]
+        others = [*before, *([_mart(table)] if table in whole.sums else [])]
+        old = (SQL("select {} from {} as s").format(keys.of("s"), one) for one in others)
+        yield keys.make([*_summed(mart, table), *old])
+
+
+def _summed(mart: Mart, table: Sum) -> Iterator[Composed]:
+    """Yield queries of the keys that rows of affected facts count for."""
+    query = table.reconcile
+    for fact in _facts_of(mart, table):
+        yield SQL(
+            "select distinct {names} from {source} inner join {affected} as t on {same} "
+            "where {in_place} and {where}"
+        ).format(
+            names=SQL(", ").join(
+                SQL("{} as {}").format(SQL(expression), Identifier(name))
+                for name, expression in query.keys.items()
+            ),
+            source=SQL(query.source),
+            affected=Identifier(fact.affected_table),
+            same=same_key("f", "t", fact.affected),
+            in_place=is_in_place(fact),
+            where=SQL(query.where),
         )
+
+
+def _summed_before(table: Sum) -> Identifier:
+    return Identifier(f"before_{table.name}")
 
 
 def all_sums(mart: Mart) -> Iterator[Composed]:
@@ -247,10 +266,7 @@ def all_sums(mart: Mart) -> Iterator[Composed]:
         )
     for table in mart.sums:
         name = _mart(table)
-        if table.has_own_keys:
-            keys = _keys_of(mart, table)
-            yield keys.add([SQL("select {} from {} as s").format(keys.of("s"), name)])
-        elif table.by_difference:
+        if table.by_difference:
             yield SQL("delete from {}").format(name)
         elif table.affected_as is not None:
             # Every key is affected by now: any other was never one.
@@ -261,13 +277,16 @@ def all_sums(mart: Mart) -> Iterator[Composed]:
             )
 
 
-def obsolete_sums(mart: Mart) -> Iterator[Composed]:
-    """Yield statements that delete the sums of affected days and keys, which are recomputed."""
+def obsolete_sums(mart: Mart, *, is_rebuild: bool) -> Iterator[Composed]:
+    """Yield statements that delete the sums of affected days and keys, which are recomputed.
+
+    A rebuild deletes those that differ, once it has computed them.
+    """
     yield SQL("analyze affected_days").format()
     for table in mart.sums:
         if table.has_own_keys:
             yield SQL("analyze {}").format(Identifier(_keys_of(mart, table).table))
-        if table.by_difference:
+        if table.by_difference or is_rebuild:
             continue
         if table.is_by_day:
             keys = _Keys(table="affected_days", columns=("date_key",))

@@ -1,11 +1,11 @@
-"""Replaces affected rows of the facts by new ones, writing only rows that differ."""
+"""Replaces affected rows of facts, and in a rebuild of sums, writing only rows that differ."""
 
 import psycopg
 from psycopg.sql import SQL, Identifier, Literal
 
 from batch.warehouse.affected import is_in_place
 from batch.warehouse.bulk import filled_in_bulk, has_many
-from batch.warehouse.marts import Fact
+from batch.warehouse.marts import Fact, Sum
 from batch.warehouse.scripts import columns_of, run, run_script, same_key
 
 _ALL_DAYS = """
@@ -116,3 +116,29 @@ def _replace(
         name,
     )
     run(connection, _INSERT, table, fresh, table, same, searched, name)
+
+
+def rewrite_sum(connection: psycopg.Connection, table: Sum, *, has_new: bool) -> None:
+    """Compute all rows of a sum, and write those that differ.
+
+    Args:
+        connection: in the load's transaction.
+        table: the sum, computed for all keys.
+        has_new: whether its `load.sql` computes them into the existing table `new_<name>`.
+    """
+    target, fresh = Identifier("mart", table.name), Identifier("pg_temp", f"new_{table.name}")
+    if not has_new:
+        run(connection, "create temporary table {} (like {}) on commit drop", fresh, target)
+    own = f"mart.{table.name}"
+    run_script(connection, table.file("load.sql"), into={own: f"pg_temp.new_{table.name}"})
+    run(connection, "analyze {}", fresh)
+    same = same_key("n", "f", table.key)
+    obsolete = (
+        "delete from {} as f where not exists "
+        "(select from {} as n where {} and n is not distinct from f)"
+    )
+    run(connection, obsolete, target, fresh, same)
+    missing = (
+        "insert into {} select n.* from {} as n where not exists (select from {} as f where {})"
+    )
+    run(connection, missing, target, fresh, target, same)
