@@ -1,5 +1,6 @@
 """A command of the pipeline, timed, and how much memory it takes at most."""
 
+import resource
 import subprocess
 import time
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ class Peak:
     """What a command took, start of Python included, and what it printed."""
 
     seconds: float
+    cpu_seconds: float
     peak_rss_mb: float
     out: str
 
@@ -26,7 +28,7 @@ def watched(stack: TestStack, *arguments: object) -> Peak:
     Raises:
         RuntimeError: it did not succeed.
     """
-    began = time.monotonic()
+    began, used = time.monotonic(), _of_ended_children()
     command = stack.popen(
         *arguments, "--format", "json", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
@@ -42,4 +44,14 @@ def watched(stack: TestStack, *arguments: object) -> Peak:
     if command.returncode != 0:
         message = f"{' '.join(map(str, arguments))} ended with {command.returncode}: {out[-2000:]}"
         raise RuntimeError(message)
-    return Peak(seconds=seconds, peak_rss_mb=peak / 1024 / 1024, out=out)
+    return Peak(
+        seconds=seconds,
+        cpu_seconds=_of_ended_children() - used,
+        peak_rss_mb=peak / 1024 / 1024,
+        out=out,
+    )
+
+
+def _of_ended_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

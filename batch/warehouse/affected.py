@@ -11,7 +11,6 @@ Everything is in temporary tables of the load's transaction:
 - `affected_days`: days with a changed fact, whose sums are recomputed. Grain: as `fact_dates`.
 - `rekeyed_<entity>`: versions whose facts need a new lookup of their version, from an instant on.
   Grain: one row per version.
-- `new_<short>`: recomputed rows of a fact, before they replace the existing ones.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -50,6 +49,18 @@ class _Keys:
         also = [SQL("{} as from_date").format(since)] if self.is_cumulative else []
         return SQL(", ").join([*each, *also])
 
+    def make(self, rows: Iterable[Composable]) -> Composed:
+        """Return statements that create the table with the results of queries.
+
+        Its key is created afterwards: kept row by row, it costs several times as much.
+        """
+        names, keys = columns_of("s", self.columns), SQL(", ").join(map(Identifier, self.columns))
+        since = SQL(", min(s.from_date) as from_date" if self.is_cumulative else "")
+        return SQL(
+            "create temporary table {0} on commit drop as select {1}{2} from ({3}) as s "
+            "group by {1}; alter table {0} add primary key ({4})"
+        ).format(Identifier(self.table), names, since, SQL(" union all ").join(rows), keys)
+
     def add(self, rows: Iterable[Composable]) -> Composed:
         """Return a statement that adds the results of queries."""
         add: LiteralString = "insert into {0} ({1}) select {2} from ({3}) as s group by {2} "
@@ -82,52 +93,39 @@ def partitions(mart: Mart, new: Mart) -> Iterator[Composed]:
 
 
 def create(mart: Mart) -> Iterator[Composed]:
-    """Yield statements that create the empty temporary tables, dropped with the transaction."""
+    """Yield statements that create the empty temporary tables, dropped with the transaction.
+
+    Those of keys are created with their rows, see `before`, `everything` and `summed_keys`.
+    """
     for table in ("fact_dates", "affected_days"):
         yield SQL(
             "create temporary table {} (fact text, date_key date, primary key (fact, date_key)) "
             "on commit drop"
         ).format(Identifier(table))
-    made = set()
-    for keys, source, day in _all_keys(mart):
-        if keys.table in made:
-            continue
-        made.add(keys.table)
-        since = Identifier("e", day) if day else _ALWAYS
-        yield SQL(
-            "create temporary table {0} on commit drop as select {1} from {2} as e limit 0; "
-            "alter table {0} add primary key ({3})"
-        ).format(
-            Identifier(keys.table),
-            keys.of("e", since),
-            source,
-            SQL(", ").join(map(Identifier, keys.columns)),
-        )
     for dimension in mart.dimensions:
         if dimension.is_versioned:
             yield SQL(
                 "create temporary table {} ({} bigint primary key, from_at timestamptz) "
                 "on commit drop"
             ).format(_rekeyed(dimension), Identifier(dimension.key))
-    for fact in mart.facts:
-        yield SQL("create temporary table {} (like {}) on commit drop").format(
-            Identifier(fact.new_table), Identifier("mart", fact.name)
-        )
 
 
 def before(mart: Mart) -> Iterator[Composed]:
-    """Yield statements for rows that are about to change, in their old and new versions."""
+    """Yield statements that create the keys of rows that are about to change, and of old ones."""
+    found: dict[_Keys, list[Composable]] = {}
     for dimension in _of_entities(mart):
         keys = _of_dimension(dimension)
-        yield keys.add(
-            [SQL("select {} from {} as c").format(keys.of("c"), _changed(_history(dimension)))]
-        )
+        found[keys] = [
+            SQL("select {} from {} as c").format(keys.of("c"), _changed(_history(dimension)))
+        ]
     for fact in mart.facts:
         keys = _of_fact(fact)
         own = SQL("select {} from {} as c").format(keys.of("c"), _changed(fact.entity))
-        rows = [] if fact.by else [own]
-        yield keys.add([*rows, *(row for part in fact.parts for row in _changes(fact, part))])
+        rows = found.setdefault(keys, [])
+        rows += [] if fact.by else [own]
+        rows += (row for part in fact.parts for row in _changes(fact, part))
         yield _add_dates(fact, _changed_dates(fact))
+    yield from (keys.make(rows) for keys, rows in found.items())
 
 
 def chosen(mart: Mart) -> Iterator[Composed]:
@@ -144,41 +142,48 @@ def chosen(mart: Mart) -> Iterator[Composed]:
         yield _add_dates(fact, [_days_of_facts(fact, affected=True)])
 
 
-def everything(mart: Mart) -> Iterator[Composed]:
-    """Yield statements for all keys: those of the entities, and those that only the mart has."""
+def everything(mart: Mart, *, is_rebuild: bool = True) -> Iterator[Composed]:
+    """Yield statements for all keys: those of the entities, and those that only the mart has.
+
+    Args:
+        mart: the tables.
+        is_rebuild: they create the tables of keys. Otherwise they add to those of `before`.
+    """
+    found: dict[_Keys, list[Composable]] = {}
     for dimension in _of_entities(mart):
         keys, member = _of_dimension(dimension), Identifier("d", dimension.member)
         is_real = "{} is not null" if dimension.is_versioned else "{} <> '-1'"
-        yield keys.add(
-            [
-                SQL("select {} from {} as e").format(keys.of("e"), _entity(_history(dimension))),
-                SQL("select {} from {} as d where {}").format(
-                    keys.of("d", columns=[dimension.member]),
-                    Identifier("mart", dimension.name),
-                    SQL(is_real).format(member),
-                ),
-            ]
-        )
+        found[keys] = [
+            SQL("select {} from {} as e").format(keys.of("e"), _entity(_history(dimension))),
+            SQL("select {} from {} as d where {}").format(
+                keys.of("d", columns=[dimension.member]),
+                _mart(dimension),
+                SQL(is_real).format(member),
+            ),
+        ]
     for fact in mart.facts:
         keys = _of_fact(fact)
         sources = [] if fact.by else [Part(entity=fact.entity, columns=keys.columns)]
-        yield keys.add(
-            [
-                *(_all_rows(keys, part) for part in (*sources, *fact.parts)),
-                SQL("select {} from {} as f").format(keys.of("f"), Identifier("mart", fact.name)),
-            ]
-        )
+        rows = found.setdefault(keys, [])
+        rows += (_all_rows(keys, part) for part in (*sources, *fact.parts))
+        rows.append(SQL("select {} from {} as f").format(keys.of("f"), _mart(fact)))
         dates = SQL("select distinct e.{} as date_key from {} as e").format(
             Identifier(fact.date), _entity(fact.entity)
         )
-        yield _add_dates(fact, [dates, _days_of_facts(fact)])
+        yield _add_dates(fact, [dates, _days_of_facts(fact), *_unknown_day(fact)])
+    for keys, rows in found.items():
+        yield keys.make(rows) if is_rebuild else keys.add(rows)
 
 
-def after(mart: Mart) -> Iterator[Composed]:
-    """Yield statements for rows that facts refer to, once entities and dimensions are updated."""
+def after(mart: Mart, *, is_rebuild: bool = False) -> Iterator[Composed]:
+    """Yield statements for rows that facts refer to, once entities and dimensions are updated.
+
+    In a rebuild, all keys are affected already.
+    """
     for fact in mart.facts:
         looked_up = (row for one in mart.versions(fact) for row in _looked_up(fact, one))
-        if rows := [*_referring(fact), *looked_up]:
+        rows = [*_referring(fact), *looked_up]
+        if rows and not is_rebuild:
             yield _of_fact(fact).add(rows)
         yield SQL("analyze {}").format(Identifier(fact.affected_table))
     for fact in _by_days(mart):
@@ -194,39 +199,60 @@ def after(mart: Mart) -> Iterator[Composed]:
                         "on {} where f.date_key >= m.from_at::date - 2"
                     ).format(
                         Literal(fact.name),
-                        Identifier("mart", fact.name),
+                        _mart(fact),
                         _rekeyed(dimension),
                         same_key("f", "m", [dimension.key]),
                     )
                 )
 
 
-def summed_keys(mart: Mart) -> Iterator[Composed]:
-    """Yield statements for keys of sums that are not by day.
+def summed_before(mart: Mart) -> Iterator[Composed]:
+    """Yield statements that note keys of sums before the facts are replaced; see `summed_keys`."""
+    for table in mart.sums:
+        if table.has_own_keys:
+            yield SQL("create temporary table {} on commit drop as {}").format(
+                _summed_before(table), SQL(" union all ").join(_summed(mart, table))
+            )
 
-    They run before and after the facts are replaced, since a row may count for another key then.
+
+def summed_keys(mart: Mart, whole: Mart, *, is_rebuild: bool) -> Iterator[Composed]:
+    """Yield statements for keys of sums that are not by day, once the facts are replaced.
+
+    A row may have counted for another key before that. For tables that are recomputed in full,
+    existing keys are affected, too.
     """
     for table in mart.sums:
         if not table.has_own_keys:
             continue
-        keys, query = _keys_of(mart, table), table.reconcile
-        yield keys.add(
-            SQL(
-                "select distinct {names} from {source} inner join {affected} as t on {same} "
-                "where {in_place} and {where}"
-            ).format(
-                names=SQL(", ").join(
-                    SQL("{} as {}").format(SQL(expression), Identifier(name))
-                    for name, expression in query.keys.items()
-                ),
-                source=SQL(query.source),
-                affected=Identifier(fact.affected_table),
-                same=same_key("f", "t", fact.affected),
-                in_place=is_in_place(fact),
-                where=SQL(query.where),
-            )
-            for fact in _facts_of(mart, table)
+        keys = _keys_of(mart, table)
+        before = [] if is_rebuild else [_summed_before(table)]
+        others = [*before, *([_mart(table)] if table in whole.sums else [])]
+        old = (SQL("select {} from {} as s").format(keys.of("s"), one) for one in others)
+        yield keys.make([*_summed(mart, table), *old])
+
+
+def _summed(mart: Mart, table: Sum) -> Iterator[Composed]:
+    """Yield queries of the keys that rows of affected facts count for."""
+    query = table.reconcile
+    for fact in _facts_of(mart, table):
+        yield SQL(
+            "select distinct {names} from {source} inner join {affected} as t on {same} "
+            "where {in_place} and {where}"
+        ).format(
+            names=SQL(", ").join(
+                SQL("{} as {}").format(SQL(expression), Identifier(name))
+                for name, expression in query.keys.items()
+            ),
+            source=SQL(query.source),
+            affected=Identifier(fact.affected_table),
+            same=same_key("f", "t", fact.affected),
+            in_place=is_in_place(fact),
+            where=SQL(query.where),
         )
+
+
+def _summed_before(table: Sum) -> Identifier:
+    return Identifier(f"before_{table.name}")
 
 
 def all_sums(mart: Mart) -> Iterator[Composed]:
@@ -239,11 +265,8 @@ def all_sums(mart: Mart) -> Iterator[Composed]:
             )
         )
     for table in mart.sums:
-        name = Identifier("mart", table.name)
-        if table.has_own_keys:
-            keys = _keys_of(mart, table)
-            yield keys.add([SQL("select {} from {} as s").format(keys.of("s"), name)])
-        elif table.by_difference:
+        name = _mart(table)
+        if table.by_difference:
             yield SQL("delete from {}").format(name)
         elif table.affected_as is not None:
             # Every key is affected by now: any other was never one.
@@ -254,13 +277,16 @@ def all_sums(mart: Mart) -> Iterator[Composed]:
             )
 
 
-def obsolete_sums(mart: Mart) -> Iterator[Composed]:
-    """Yield statements that delete the sums of affected days and keys, which are recomputed."""
+def obsolete_sums(mart: Mart, *, is_rebuild: bool) -> Iterator[Composed]:
+    """Yield statements that delete the sums of affected days and keys, which are recomputed.
+
+    A rebuild deletes those that differ, once it has computed them.
+    """
     yield SQL("analyze affected_days").format()
     for table in mart.sums:
         if table.has_own_keys:
             yield SQL("analyze {}").format(Identifier(_keys_of(mart, table).table))
-        if table.by_difference:
+        if table.by_difference or is_rebuild:
             continue
         if table.is_by_day:
             keys = _Keys(table="affected_days", columns=("date_key",))
@@ -275,7 +301,7 @@ def obsolete_sums(mart: Mart) -> Iterator[Composed]:
 def _delete(mart: Mart, table: Sum, keys: _Keys, where: Composable = _TRUE) -> Composed:
     shared = [column for column in table.key if column in keys.columns]
     delete = SQL("delete from {} as s using {} as t where {} and {}").format(
-        Identifier("mart", table.name), Identifier(keys.table), same_key("s", "t", shared), where
+        _mart(table), Identifier(keys.table), same_key("s", "t", shared), where
     )
     if not mart.is_summed_up(table):
         return delete
@@ -289,17 +315,6 @@ def is_in_place(fact: Fact) -> Composable:
     if fact.is_cumulative:
         return SQL("f.date_key >= t.from_date")
     return SQL("f.date_key = any(etl.affected_dates({}))").format(Literal(fact.name))
-
-
-def _all_keys(mart: Mart) -> Iterator[tuple[_Keys, Composable, str]]:
-    """Yield tables of keys, what their columns are like, and which of its columns is the day."""
-    for dimension in _of_entities(mart):
-        yield _of_dimension(dimension), _entity(str(dimension.entity)), ""
-    for fact in mart.facts:
-        yield _of_fact(fact), _entity(fact.entity), fact.date
-    for table in mart.sums:
-        if table.has_own_keys:
-            yield _keys_of(mart, table), Identifier("mart", table.name), ""
 
 
 def _keys_of(mart: Mart, table: Sum) -> _Keys:
@@ -335,6 +350,10 @@ def _of_fact(fact: Fact) -> _Keys:
 
 def _changed(entity: str) -> Identifier:
     return Identifier("pg_temp", f"changed_{entity}")
+
+
+def _mart(table: Dimension | Fact | Sum) -> Identifier:
+    return Identifier("mart", table.name)
 
 
 def _entity(name: str) -> Identifier:
@@ -388,8 +407,12 @@ def _changed_dates(fact: Fact) -> Iterator[Composable]:
         _changed(fact.entity),
         same_key("e", "c", [ENTITIES[fact.entity].key]),
     )
+    yield from _unknown_day(fact)
+
+
+def _unknown_day(fact: Fact) -> Iterator[Composable]:
+    """Yield a query of it if rows of a part may have arrived before the entity."""
     if fact.parts and not fact.is_cumulative:
-        # Rows of a part may have arrived before the entity: they have the unknown day.
         yield SQL("select date '0001-01-01' as date_key")
 
 
@@ -423,7 +446,7 @@ def _chosen_rows(fact: Fact, part: Part) -> Iterator[Composed]:
     )
     if key in fact.key:
         yield SQL("select {} from {} as f inner join {} as c on f.{} = c.row_key").format(
-            keys.of("f"), Identifier("mart", fact.name), chosen_rows, Identifier(key)
+            keys.of("f"), _mart(fact), chosen_rows, Identifier(key)
         )
 
 
@@ -440,7 +463,7 @@ def _days_of_facts(fact: Fact, *, affected: bool = False) -> Composed:
         Identifier(fact.affected_table), same_key("f", "t", fact.affected)
     )
     return SQL("select distinct f.date_key from {} as f{}").format(
-        Identifier("mart", fact.name), joined if affected else SQL("")
+        _mart(fact), joined if affected else SQL("")
     )
 
 
@@ -462,7 +485,7 @@ def _looked_up(fact: Fact, dimension: Dimension) -> Iterator[Composed]:
     """Yield queries of the keys of rows that need a new lookup of their version."""
     keys, at = _of_fact(fact), Identifier("f", fact.versions[dimension.name])
     selected = keys.of("f", Identifier("f", "date_key"))
-    table = Identifier("mart", fact.name)
+    table = _mart(fact)
     yield SQL(
         "select {} from {} as f inner join {} as m on {} "
         "where f.date_key >= m.from_at::date - 2 and {} >= m.from_at"

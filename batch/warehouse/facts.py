@@ -1,13 +1,18 @@
-"""Replaces affected rows of the facts by new ones, writing only rows that differ."""
+"""Replaces affected rows of facts, and in a rebuild of sums, writing only rows that differ."""
 
 import psycopg
 from psycopg.sql import SQL, Identifier, Literal
 
 from batch.warehouse.affected import is_in_place
 from batch.warehouse.bulk import filled_in_bulk, has_many
-from batch.warehouse.marts import Fact
+from batch.warehouse.marts import Fact, Sum
 from batch.warehouse.scripts import columns_of, run, run_script, same_key
 
+_ALL_DAYS = """
+insert into affected_days (fact, date_key)
+select distinct {}, f.date_key
+from {} as f
+on conflict do nothing"""
 _DELETE = """
 with gone as (
     delete from {} as f
@@ -53,18 +58,45 @@ from come as c
 on conflict do nothing"""
 
 
-def load_fact(connection: psycopg.Connection, fact: Fact) -> bool:
-    """Compute the rows of all affected keys, and replace the existing ones.
+def load_fact(connection: psycopg.Connection, fact: Fact, *, is_rebuild: bool) -> bool:
+    """Compute the rows of all affected keys into `new_<short>`, and replace the existing ones.
 
     Existing rows without a new one of the same key are deleted, those that differ from it updated,
-    and missing ones inserted.
+    and missing ones inserted. An empty fact is filled directly: `new_<short>` is a view of it then.
 
     Returns:
         Whether it was empty, and was filled in bulk.
     """
-    run_script(connection, fact.file("load.sql"))
-    run(connection, "analyze {}", Identifier(fact.new_table))
-    table, fresh = Identifier("mart", fact.name), Identifier(fact.new_table)
+    table, fresh = Identifier("mart", fact.name), Identifier("pg_temp", fact.new_table)
+    many = (Identifier(fact.affected_table), Identifier("pg_temp", f"changed_{fact.entity}"))
+    is_worth_it = any(has_many(connection, one) for one in many)
+    with filled_in_bulk(connection, table, is_worth_it=is_worth_it) as is_in_bulk:
+        if is_in_bulk:
+            run(connection, "create temporary view {} as select * from {}", fresh, table)
+            run_script(connection, fact.file("load.sql"))
+            run(connection, "drop view {}", fresh)
+            run(connection, _ALL_DAYS, Literal(fact.name), table)
+    if not is_in_bulk:
+        run(connection, "create temporary table {} (like {}) on commit drop", fresh, table)
+        run_script(connection, fact.file("load.sql"))
+        run(connection, "analyze {}", fresh)
+        if not is_rebuild or _differs(connection, fact, table, fresh):
+            _replace(connection, fact, table, fresh)
+    return is_in_bulk
+
+
+def _differs(
+    connection: psycopg.Connection, fact: Fact, table: Identifier, fresh: Identifier
+) -> bool:
+    """Return whether any row differs: after a rebuild of what was right, one pass shows it."""
+    query = "select exists (select from {} as n full join {} as f on {} where n is distinct from f)"
+    row = run(connection, query, fresh, table, same_key("n", "f", fact.key)).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _replace(
+    connection: psycopg.Connection, fact: Fact, table: Identifier, fresh: Identifier
+) -> None:
     same, name, in_place = same_key("n", "f", fact.key), Literal(fact.name), is_in_place(fact)
     affected = Identifier(fact.affected_table)
     is_affected = same_key("f", "t", fact.affected)
@@ -83,7 +115,30 @@ def load_fact(connection: psycopg.Connection, fact: Fact) -> bool:
         searched,
         name,
     )
-    is_worth_it = has_many(connection, fresh)
-    with filled_in_bulk(connection, table, is_worth_it=is_worth_it) as is_in_bulk:
-        run(connection, _INSERT, table, fresh, table, same, searched, name)
-    return is_in_bulk
+    run(connection, _INSERT, table, fresh, table, same, searched, name)
+
+
+def rewrite_sum(connection: psycopg.Connection, table: Sum, *, has_new: bool) -> None:
+    """Compute all rows of a sum, and write those that differ.
+
+    Args:
+        connection: in the load's transaction.
+        table: the sum, computed for all keys.
+        has_new: whether its `load.sql` computes them into the existing table `new_<name>`.
+    """
+    target, fresh = Identifier("mart", table.name), Identifier("pg_temp", f"new_{table.name}")
+    if not has_new:
+        run(connection, "create temporary table {} (like {}) on commit drop", fresh, target)
+    own = f"mart.{table.name}"
+    run_script(connection, table.file("load.sql"), into={own: f"pg_temp.new_{table.name}"})
+    run(connection, "analyze {}", fresh)
+    same = same_key("n", "f", table.key)
+    obsolete = (
+        "delete from {} as f where not exists "
+        "(select from {} as n where {} and n is not distinct from f)"
+    )
+    run(connection, obsolete, target, fresh, same)
+    missing = (
+        "insert into {} select n.* from {} as n where not exists (select from {} as f where {})"
+    )
+    run(connection, missing, target, fresh, target, same)

@@ -20,7 +20,7 @@ from batch.warehouse.checks import CheckResult, FailedCheckError, all_checks, ru
 from batch.warehouse.chosen import Chosen
 from batch.warehouse.dimensions import load_dimension, sweep_dimension
 from batch.warehouse.entities import BY_SILVER, TABLES, EntityTable
-from batch.warehouse.facts import load_fact
+from batch.warehouse.facts import load_fact, rewrite_sum
 from batch.warehouse.load_log import Load, write_load
 from batch.warehouse.locks import WAIT_SECONDS, patiently
 from batch.warehouse.marts import Mart, Sum, mart
@@ -234,26 +234,22 @@ def _transform(load: _Load, validated: LoadedValidated) -> tuple[CheckResult, ..
     with load.part("dimensions"):
         for dimension in tables.dimensions:
             load_dimension(connection, dimension)
-        _find(connection, affected.after(tables))
+        _find(connection, affected.after(tables, is_rebuild=load.is_rebuild))
         if load.chosen is not None:
             connection.execute(affected.CHOSEN_DAYS)
     with load.part("facts"):
         if not load.is_rebuild:
-            _find(connection, affected.summed_keys(tables))
-        in_bulk = {fact.name for fact in tables.facts if load_fact(connection, fact)}
-        _find(connection, affected.summed_keys(tables))
+            _find(connection, affected.summed_before(tables))
+        in_bulk = {
+            fact.name
+            for fact in tables.facts
+            if load_fact(connection, fact, is_rebuild=load.is_rebuild)
+        }
+        summed = affected.summed_keys(tables, load.whole, is_rebuild=load.is_rebuild)
+        _find(connection, summed)
         _find(connection, affected.all_sums(load.whole))
     with load.part("sums by day and customer"):
-        _find(connection, differences.create(tables))
-        for table in tables.sums:
-            # In a rebuild, all keys are affected.
-            if table.has("affected.sql") and not load.is_rebuild:
-                run_script(connection, table.file("affected.sql"))
-        _find(connection, affected.obsolete_sums(tables))
-        for table in tables.sums:
-            _load_sum(connection, tables, table, is_in_bulk=not in_bulk.isdisjoint(table.of))
-        for dimension in tables.dimensions[::-1]:
-            sweep_dimension(connection, dimension)
+        _load_sums(load, tables, in_bulk)
     write_watermarks(connection, load.sources)
     validated.write(connection)
     flag_stale(connection)
@@ -264,32 +260,72 @@ def _transform(load: _Load, validated: LoadedValidated) -> tuple[CheckResult, ..
         return results
 
 
-def _load_sum(
-    connection: psycopg.Connection, tables: Mart, table: Sum, *, is_in_bulk: bool
-) -> None:
+def _load_sums(load: _Load, tables: Mart, in_bulk: set[str]) -> None:
+    """Replace the sums of affected days and keys.
+
+    Args:
+        load: in its transaction.
+        tables: of the mart.
+        in_bulk: names of facts that were empty; their sums are filled in bulk, too.
+    """
+    connection = load.connection
+    _find(connection, differences.create(tables))
+    for table in tables.sums:
+        # In a rebuild, all keys are affected.
+        if table.has("affected.sql") and not load.is_rebuild:
+            run_script(connection, table.file("affected.sql"))
+    _find(connection, affected.obsolete_sums(tables, is_rebuild=load.is_rebuild))
+    for fact in tables.facts:
+        if fact.has("shared.sql"):
+            run_script(connection, fact.file("shared.sql"))
+    for table in tables.sums:
+        _load_sum(load, tables, table, is_in_bulk=not in_bulk.isdisjoint(table.of))
+    for dimension in tables.dimensions[::-1]:
+        sweep_dimension(connection, dimension)
+
+
+def _load_sum(load: _Load, tables: Mart, table: Sum, *, is_in_bulk: bool) -> None:
+    connection, target = load.connection, Identifier("mart", table.name)
     if table.by_difference:
         _find(connection, differences.add(table))
         return
-    with filled_in_bulk(connection, Identifier("mart", table.name), is_worth_it=is_in_bulk):
-        run_script(connection, table.file("load.sql"))
-        if tables.is_summed_up(table):
-            connection.execute(differences.insert_new(table))
+    with filled_in_bulk(connection, target, is_worth_it=is_in_bulk) as is_empty:
+        if is_empty or not load.is_rebuild:
+            run_script(connection, table.file("load.sql"))
+            if tables.is_summed_up(table):
+                connection.execute(differences.insert_new(table))
+            return
+    rewrite_sum(connection, table, has_new=tables.is_summed_up(table))
 
 
 def _apply_entities(load: _Load, tables: Mart) -> None:
     """Find the affected keys before and after the entities change, and change these."""
     connection = load.connection
     _find(connection, affected.create(tables))
+    if load.is_rebuild:
+        _change_entities(connection)
+        # They include the keys of changed rows.
+        _find(connection, affected.everything(tables))
+        _add_declared(connection, tables)
+        return
     _find(connection, affected.before(tables))
+    _add_declared(connection, tables)
+    if load.chosen is not None:
+        _find(connection, affected.chosen(tables))
+    _change_entities(connection)
+    _find(connection, affected.everything(load.new, is_rebuild=False))
+
+
+def _add_declared(connection: psycopg.Connection, tables: Mart) -> None:
     for fact in tables.facts:
         if fact.has("affected.sql"):
             run_script(connection, fact.file("affected.sql"))
-    if load.chosen is not None:
-        _find(connection, affected.chosen(tables))
+
+
+def _change_entities(connection: psycopg.Connection) -> None:
     for table in TABLES:
         with noting(f"in entity.{table.name}"):
             apply_changes(connection, table)
-    _find(connection, affected.everything(load.whole))
 
 
 def _find(connection: psycopg.Connection, statements: Iterable[Composed]) -> None:

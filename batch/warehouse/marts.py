@@ -2,7 +2,8 @@
 
 A table has a folder in `warehouse_sql/mart/`: `table.sql` creates it, `load.sql` computes its
 affected rows, `checks.sql` holds its checks, `schema.yaml` says what it is and which changes affect
-it. A view has `view.sql`; materialized views are in `warehouse_sql/views/`.
+it. A fact's `shared.sql` prepares what several of its sums are made of. A view has `view.sql`;
+materialized views are in `warehouse_sql/views/`.
 """
 
 import re

@@ -5,7 +5,7 @@ The files have keys of integers. Where a contract's key is a text, `order_id big
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -50,10 +50,20 @@ def _name(path: Path) -> str:
     return path.relative_to(FOLDER).as_posix()
 
 
-def run_script(connection: psycopg.Connection, name: str) -> None:
-    """Run one file; errors carry its name."""
+def run_script(connection: psycopg.Connection, name: str, *, into: Mapping[str, str] = {}) -> None:
+    """Run one file; errors carry its name.
+
+    Args:
+        connection: to the warehouse.
+        name: of the file.
+        into: by table that it inserts rows into, the one that gets them instead.
+    """
+    text = script(name)
+    for table, other in into.items():
+        target = rf"\binsert\s+into\s+{re.escape(table)}(?=\s)".encode()
+        text = re.sub(target, f"insert into {other}".encode(), text, flags=re.IGNORECASE)
     with noting(f"in warehouse_sql/{name}"):
-        connection.execute(script(name))
+        connection.execute(text)
 
 
 def run(

@@ -108,6 +108,33 @@ def test_table_filled_in_bulk_has_the_same_rows_keys_and_indexes(warehouse, monk
     assert warehouse.query(shape) == keys
 
 
+def test_first_load_in_bulk_equals_one_row_by_row(warehouse, warehouse_server, monkeypatch):
+    silver = silver_after(RandomShop(14).commits(6))
+    load_warehouse(warehouse.dsn, silver)
+    monkeypatch.setattr(bulk, "MANY_ROWS", 0)
+    with new_warehouse(warehouse_server) as other:
+        load_warehouse(other.dsn, silver)
+        assert other.contents() == warehouse.contents()
+
+
+def test_rebuild_of_what_is_right_writes_no_row(warehouse):
+    silver = silver_after(RandomShop(15).commits(6))
+    load_warehouse(warehouse.dsn, silver)
+    tables = [f"entity.{table.name}" for table in TABLES]
+    sums = [table for table in mart().sums if not table.by_difference]
+    tables += [f"mart.{table.name}" for table in (*mart().facts, *sums)]
+
+    def places():
+        return {
+            name: sorted(warehouse.query(f"select xmin::text, ctid::text from {name}"))
+            for name in tables
+        }
+
+    before = places()
+    rebuild_warehouse(warehouse.dsn, silver)
+    assert places() == before
+
+
 def test_changed_line_is_updated_beside_its_old_state_without_its_indexes(warehouse):
     silver = silver_after([ORDER])
     load_warehouse(warehouse.dsn, silver)

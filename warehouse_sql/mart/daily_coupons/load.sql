@@ -5,12 +5,10 @@ insert into mart.daily_coupons (
 select
     f.date_key,
     left(coalesce(o.coupon_code, 'none'), 100) as coupon,
-    count(distinct f.order_id) as orders,
+    count(*) as orders,
     sum(f.net_revenue_cents) as net_revenue_cents,
     sum(f.discount_cents) as discount_cents,
     sum(f.margin_cents) as margin_cents
-from affected_days as t
-inner join mart.fact_transactions as f on t.date_key = f.date_key
+from order_sums as f
 inner join entity.orders as o on f.order_id = o.order_id
-where t.fact = 'fact_transactions' and f.counts
 group by f.date_key, left(coalesce(o.coupon_code, 'none'), 100);

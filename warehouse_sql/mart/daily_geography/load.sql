@@ -8,13 +8,11 @@ select
     f.ship_country,
     f.ship_region,
     min(f.ship_region_code) as ship_region_code,
-    count(distinct f.order_id) as orders,
+    count(*) as orders,
     sum(f.units) as units,
     sum(f.net_revenue_cents) as net_revenue_cents,
     sum(f.total_cents) as total_cents,
     sum(f.refund_cents) as refund_cents,
     sum(f.margin_cents) as margin_cents
-from affected_days as t
-inner join mart.fact_transactions as f on t.date_key = f.date_key
-where t.fact = 'fact_transactions' and f.counts
+from order_sums as f
 group by f.date_key, f.ship_country, f.ship_region;

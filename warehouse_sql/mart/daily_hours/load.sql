@@ -3,10 +3,8 @@ insert into mart.daily_hours (date_key, hour, orders, net_revenue_cents)
 select
     f.date_key,
     extract(hour from f.placed_at at time zone s.time_zone)::integer as hour,
-    count(distinct f.order_id) as orders,
+    count(*) as orders,
     sum(f.net_revenue_cents) as net_revenue_cents
-from affected_days as t
-inner join mart.fact_transactions as f on t.date_key = f.date_key
+from order_sums as f
 cross join etl.shop as s
-where t.fact = 'fact_transactions' and f.counts
 group by 1, 2;

@@ -6,12 +6,10 @@ select
     f.date_key,
     f.ship_country,
     f.channel,
-    count(distinct f.order_id) as orders,
+    count(*) as orders,
     sum(f.units) as units,
     sum(f.net_revenue_cents) as net_revenue_cents,
     sum(f.total_cents) as total_cents,
     sum(f.refund_cents) as refund_cents
-from affected_days as t
-inner join mart.fact_transactions as f on t.date_key = f.date_key
-where t.fact = 'fact_transactions' and f.counts
+from order_sums as f
 group by f.date_key, f.ship_country, f.channel;
