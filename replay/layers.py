@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 from batch import live
@@ -51,6 +52,11 @@ class Replay:
     on_progress: Progress
     cluster: Cluster | None = None
 
+    @cached_property
+    def kept(self) -> Lake:
+        """The lake with each table opened once, for silver: its entities share tables."""
+        return self.lake.keeping()
+
     def silver(self, chosen: ChosenRange, request: Mapping[str, object]) -> SilverReplay:
         """Recompute the keys of a range in silver.
 
@@ -66,7 +72,7 @@ class Replay:
         decisive = (request, self.code, declared_version(entity), asdict(self.rules))
         with workspace(self.workspaces, f"silver-{entity.table}", *decisive) as folder:
             return SilverReplayer(
-                lake=self.lake,
+                lake=self.kept,
                 rules=self.rules,
                 entity=entity,
                 ranges=chosen.ranges,

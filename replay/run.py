@@ -169,7 +169,7 @@ class Replaying:
             meant = [part for part in parts if part.range.ranges]
             return Described(ranges=rows, parts=meant, notes=notes)
         chosen = [
-            choose(self._replay.lake, one, self.selection)
+            choose(self._replay.kept, one, self.selection)
             for one in chosen_entities(self.entities, self._contracts)
         ]
         chosen = [one for one in chosen if one.ranges]

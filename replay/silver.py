@@ -140,7 +140,7 @@ class SilverReplayer:
             if cluster is None:
                 self._validate(revalidated, bronze, _ends(tables.current, bronze))
                 revalidated.require_kept()
-                found = list(self._replaced(revalidated, bronze.keyless(self.ranges)))
+                found = list(self._replaced(revalidated, bronze))
             else:
                 found = list(self._replaced_by(cluster, revalidated, bronze))
         keys = None if revalidated.keys is None else len(revalidated.keys)
@@ -223,12 +223,12 @@ class SilverReplayer:
             revalidated.add(bronze, batch)
         self.on_progress(f"{self.entity.table}: comparing", total, total)
 
-    def _replaced(self, revalidated: Revalidated, keyless: pl.DataFrame) -> Iterator[TableDiff]:
+    def _replaced(self, revalidated: Revalidated, bronze: BronzeSource) -> Iterator[TableDiff]:
         """Replace the rows of each table, the current rows last, as in every commit to silver."""
         names = None
         if revalidated.keys is not None:
             names = pl.concat([revalidated.names(), self._kept(_STANDING)]).unique()
-        for kind, name, target in self._targets(revalidated, names, keyless):
+        for kind, name, target in self._targets(revalidated, names, bronze):
             put = partial(
                 replace_differing, target, partial(revalidated.of_kind, kind),
                 shards=revalidated.files.count, limits=self.rules.batch,
@@ -242,7 +242,7 @@ class SilverReplayer:
         tables, shards = revalidated.tables, revalidated.files.count
         self.on_progress(f"{self.entity.table}: on Spark", 0, 0)
         standing = None if revalidated.keys is None else self._kept(_STANDING)
-        targets = list(self._targets(revalidated, standing, bronze.keyless(self.ranges)))
+        targets = list(self._targets(revalidated, standing, bronze))
         lake = self.lake.afresh()
         found = replayed_by(cluster, ReplayJob(
             validation=SilverJob(
@@ -271,9 +271,11 @@ class SilverReplayer:
         return tuple(bronze.batches(up_to(ends), self.rules.batch))
 
     def _targets(
-        self, revalidated: Revalidated, names: pl.Series | None, keyless: pl.DataFrame
+        self, revalidated: Revalidated, names: pl.Series | None, bronze: BronzeSource
     ) -> Iterator[tuple[str, str, Target]]:
         """Yield kind, name and rows of each table."""
+        # Where all rows are meant, no scope asks for them, and finding them reads all keys.
+        keyless = bronze.keyless({} if names is None else self.ranges)
         tables, entity, key = revalidated.tables, self.entity, self.entity.key
         of_names = Scope(column=key, keys=names, keyless=keyless, ranges={})
         quarantine = Target(

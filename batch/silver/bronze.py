@@ -12,7 +12,7 @@ from batch.silver.offsets import OffsetRanges, is_within, starting_position
 from batch.silver.sizes import BatchLimits, Footers, batches_of, size_of
 from lakehouse.contracts.schemas import COORDINATE
 from lakehouse.delta import scan
-from lakehouse.lake import EPOCHS_PROPERTY
+from lakehouse.lake import BRONZE_SCHEMA, EPOCHS_PROPERTY
 from lakehouse.offsets import EpochPartition, OffsetRange, kafka_app_id, up_to
 
 _COLUMNS = ("key", "value", "_topic_id", "_epoch", "_partition", "_offset", "_timestamp")
@@ -72,6 +72,8 @@ class BronzeSource:
 
     def keyless(self, ranges: OffsetRanges) -> pl.DataFrame:
         """Return the coordinates of records without a key in these ranges."""
+        if not ranges:
+            return pl.DataFrame(schema=pl.Schema(BRONZE_SCHEMA)).select(COORDINATE)
         rows = scan(self.delta).filter(is_within(ranges) & pl.col("key").is_null())
         return rows.select(COORDINATE).collect()
 

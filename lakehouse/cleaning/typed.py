@@ -29,6 +29,8 @@ RETYPED = "_retyped"
 """Whether some value of a change is not of its column's type, and counts as absent."""
 _EPOCH = date(1970, 1, 1).toordinal()
 _TIMESTAMP_FORMAT = "%Y-%m-%dT%H:%M:%S%.fZ"
+_USUAL_FORMAT, _USUAL_BYTES = "%Y-%m-%dT%H:%M:%S.%6fZ", 27
+"""As Debezium writes timestamps. Polars has a parser for fixed lengths, five times as fast."""
 _DAY = 86_400_000_000
 _ELEMENT = r'("([^"\\]|\\.)*"|[^",\[\]{}]+)'
 _FLAT_LIST = rf"^\[ *({_ELEMENT}( *, *{_ELEMENT})*)? *\]$"
@@ -216,7 +218,18 @@ def _boolean(text: pl.Expr) -> pl.Expr:
 
 
 def _instant(text: pl.Expr) -> pl.Expr:
-    return _held(text.str.to_datetime(_TIMESTAMP_FORMAT, time_unit="us", strict=False))
+    is_usual = text.str.len_bytes() == _USUAL_BYTES
+    usual = (
+        pl.when(is_usual)
+        .then(text)
+        .str.to_datetime(_USUAL_FORMAT, time_unit="us", strict=False, cache=False)
+    )
+    other = (
+        pl.when(usual.is_null())
+        .then(text)
+        .str.to_datetime(_TIMESTAMP_FORMAT, time_unit="us", strict=False)
+    )
+    return _held(pl.coalesce(usual, other))
 
 
 def _held(instant: pl.Expr) -> pl.Expr:

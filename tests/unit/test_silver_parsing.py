@@ -22,7 +22,7 @@ from lakehouse.cleaning.transforms.clean import SPELLED
 from lakehouse.cleaning.transforms.latest import latest, versions
 from lakehouse.cleaning.transforms.unchanged import fill_unchanged
 from lakehouse.cleaning.transforms.validate import BROKEN
-from lakehouse.cleaning.typed import Calendar, _scaled
+from lakehouse.cleaning.typed import Calendar, _instant, _scaled
 from lakehouse.contracts import ENTITIES, Cleaning, OnSchemaChange, Type
 from lakehouse.contracts.model import (
     FIRST_DAY,
@@ -61,6 +61,22 @@ def test_amounts_are_read_to_the_cent(amount):
 @given(st.decimals(0, 10**9, places=8))
 def test_rates_are_read_to_their_last_digit(rate):
     assert pl.select(_scaled(pl.lit(f"{rate:f}"), 8)).item() == int(rate * 10**8)
+
+
+@given(st.lists(st.text("0129-+:. TZ", max_size=3), min_size=1), st.integers(0, 27))
+@example(["2024-11-01T00:00:00.000000Z"], 0)
+@example(["--946-06-05T13:30:22.504473Z"], 0)
+@example(["2024-11-01T00:00:00Z", "2024-02-30T00:00:00.000000Z"], 0)
+def test_timestamp_of_the_usual_length_is_read_as_any_other(parts, at):
+    usual = "2024-01-02T03:04:05.678901Z"
+    texts = pl.Series([usual[:at] + part + usual[at + len(part) :] for part in parts] + parts)
+    read = texts.to_frame("t").select(
+        _instant(pl.col("t")),
+        slow=pl.col("t").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False)
+        .dt.replace_time_zone("UTC"),
+    )  # fmt: skip
+    held = read["slow"].is_between(FIRST_TIMESTAMP, LAST_TIMESTAMP).fill_null(value=False)
+    assert read["t"].to_list() == read["slow"].set(~held, None).to_list()
 
 
 @pytest.mark.parametrize("text", ["1.999", "NaN", "1e3", "", "--1", "1,5", "9" * 20])
