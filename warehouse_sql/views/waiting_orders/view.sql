@@ -17,23 +17,27 @@ place as (
     group by f.order_id
 ),
 
+-- A column for each step: rows for each would be sorted together, which takes twice as long.
 usual as (
     select
         p.warehouse_code,
-        s.step_number,
-        percentile_cont(0.95) within group (order by s.seconds) as p95_seconds
+        array[
+            percentile_cont(0.95) within group (
+                order by extract(epoch from o.paid_at - o.placed_at)::double precision
+            ),
+            percentile_cont(0.95) within group (
+                order by extract(epoch from o.packed_at - o.paid_at)::double precision
+            ),
+            percentile_cont(0.95) within group (
+                order by extract(epoch from o.shipped_at - o.packed_at)::double precision
+            ),
+            percentile_cont(0.95) within group (
+                order by extract(epoch from o.delivered_at - o.shipped_at)::double precision
+            )
+        ] as p95_seconds
     from place as p
     inner join entity.orders as o on p.order_id = o.order_id
-    cross join
-        lateral (
-            values
-            (0, extract(epoch from o.paid_at - o.placed_at)::double precision),
-            (1, extract(epoch from o.packed_at - o.paid_at)::double precision),
-            (2, extract(epoch from o.shipped_at - o.packed_at)::double precision),
-            (3, extract(epoch from o.delivered_at - o.shipped_at)::double precision)
-        ) as s (step_number, seconds)
-    where s.seconds is not null
-    group by p.warehouse_code, s.step_number
+    group by p.warehouse_code
 ),
 
 waiting as (
@@ -57,6 +61,8 @@ waiting as (
         ('packed', 2, 'shipped', o.packed_at),
         ('shipped', 3, 'delivered', o.shipped_at)
     ) as s (status, step_number, step, since_at) on o.status = s.status
+    -- Says the same again, before rows for each step are made of all orders.
+    where o.status in ('placed', 'paid', 'packed', 'shipped')
 )
 
 select
@@ -65,13 +71,12 @@ select
     coalesce(w.warehouse_code, 'unknown') as warehouse_code,
     count(*) as orders,
     count(*) filter (
-        where extract(epoch from now() - w.since_at) > u.p95_seconds
+        where extract(epoch from now() - w.since_at) > u.p95_seconds[w.step_number + 1]
     ) as late_orders,
     sum(w.base_total_cents)::bigint as waiting_cents,
     min(w.since_at) as oldest_at
 from waiting as w
-left join usual as u
-    on w.warehouse_code = u.warehouse_code and w.step_number = u.step_number
+left join usual as u on w.warehouse_code = u.warehouse_code
 group by w.step_number, w.step, w.warehouse_code;
 
 create unique index waiting_orders_key on mart.waiting_orders (step_number, warehouse_code);
