@@ -83,7 +83,7 @@ class Cache:
 
     @property
     def kafka(self) -> Path:
-        """Folder with `libs/` for Kafka and Connect, `plugins/`, and archives of the Java."""
+        """Folder of Kafka and Connect: `libs/`, `plugins/`, class archives, the metrics agent."""
         files = (JAR_LOCK, LOCKS / "servers.txt", *sorted(JAVA_SOURCES.rglob("*.java")))
         return self.root / f"kafka-{digest_of(*files)}"
 

@@ -4,7 +4,8 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from lakehouse.environment import process_environment
@@ -59,14 +60,10 @@ class Tools:
             StopPipelineError: the set-up was cancelled.
         """
         last: deque[str] = deque(maxlen=_LAST_LINES)
-        with self._start(command, env, cwd) as process:
-            try:
-                for line in process.stdout or ():
-                    if not on_line(line.rstrip()):
-                        last.append(line.rstrip())
-            finally:
-                with self._lock:
-                    self._running.discard(process)
+        with self.running(command, env=env, cwd=cwd) as process:
+            for line in process.stdout or ():
+                if not on_line(line.rstrip()):
+                    last.append(line.rstrip())
         if process.returncode != 0:
             raise ToolError(Path(command[0]).name, process.returncode, last)
 
@@ -99,10 +96,37 @@ class Tools:
             on_retry=tell,
         )
 
+    @contextmanager
+    def running(
+        self,
+        command: Sequence[str | Path],
+        *,
+        env: Mapping[str, str],
+        cwd: Path | None = None,
+        stdout: int = subprocess.PIPE,
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Start a program, which `cancel` ends, and wait for its end after the block.
+
+        Raises:
+            StopPipelineError: the set-up was cancelled before.
+        """
+        with self._start(command, env, cwd, stdout) as process:
+            try:
+                yield process
+            finally:
+                with self._lock:
+                    self._running.discard(process)
+
     @property
     def is_cancelled(self) -> bool:
         """Whether the set-up was cancelled."""
         return self._cancelled.is_set()
+
+    def require_going_on(self) -> None:
+        """Raise StopPipelineError if the set-up was cancelled."""
+        if self.is_cancelled:
+            problem = "The set-up was cancelled"
+            raise StopPipelineError(problem, "Run the same command again to resume it.")
 
     def cancel(self) -> None:
         """End running programs and prevent further starts."""
@@ -112,18 +136,20 @@ class Tools:
                 process.terminate()
 
     def _start(
-        self, command: Sequence[str | Path], env: Mapping[str, str], cwd: Path | None
+        self,
+        command: Sequence[str | Path],
+        env: Mapping[str, str],
+        cwd: Path | None,
+        stdout: int,
     ) -> subprocess.Popen[str]:
         with self._lock:
-            if self.is_cancelled:
-                problem = "The set-up was cancelled"
-                raise StopPipelineError(problem, "Run the same command again to resume it.")
+            self.require_going_on()
             process = subprocess.Popen(
                 [str(part) for part in command],
                 env=dict(env),
                 cwd=cwd,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=stdout,
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",

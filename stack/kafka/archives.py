@@ -1,13 +1,13 @@
 """Class archives: classes that Java has read and verified once, mapped into memory at each start.
 
 They save a third of a start's processor time. Java archives what a program has loaded when that
-program ends ("Application Class Data Sharing" in the manual of `java`), and ignores an archive that
-does not fit it.
+program ends ("Application Class Data Sharing" in the manual of `java`), and does without an archive
+that does not fit it.
 """
 
 import socket
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from string import Template
@@ -18,6 +18,7 @@ from stack.kafka.java import (
     LOG_SETTINGS,
     MAIN_CLASSES,
     archive_of,
+    base_archive,
     properties_value,
 )
 from stack.net import http_status, is_listening
@@ -40,31 +41,33 @@ def archive_classes(
     If they do not run, there is no archive, and each later start takes longer.
 
     Args:
-        tools: says whether the set-up was cancelled.
+        tools: runner of both.
         java: the Java program.
         work: directory for the data of both.
         result: folder with their `libs/` and `plugins/`; the archives are put beside these.
         on_failure: called with the reason.
+
+    Raises:
+        StopPipelineError: the set-up was cancelled.
     """
     work.mkdir(exist_ok=True)
     try:
-        _archive_java(tools, java)
+        _archive_java(tools, java, work)
         _run_both(tools, java, work, result)
-    except (OSError, subprocess.TimeoutExpired, ToolError) as error:
-        if tools.is_cancelled:
-            raise
+    except (OSError, ToolError) as error:
+        tools.require_going_on()
         on_failure(f"Java's classes were not archived, so that it starts more slowly: {error}")
 
 
-def _archive_java(tools: Tools, java: Path) -> None:
+def _archive_java(tools: Tools, java: Path, work: Path) -> None:
     """Put Java's own classes, on which the others rest, where it looks for them by itself."""
-    own = java.parents[1] / "lib" / "server" / "classes.jsa"
+    own = base_archive(java)
     if not own.exists():
-        new = own.with_suffix(".new")
-        option = f"-XX:SharedArchiveFile={new}"
+        made = work / own.name
+        option = f"-XX:SharedArchiveFile={made}"
         tools.run([java, "-Xshare:dump", "-XX:+UseG1GC", option], env=_environment())
-        # Whole at once: other programs may start meanwhile.
-        new.rename(own)
+        # Whole at once: other programs may start, and others may do the same.
+        made.rename(own)
 
 
 def _run_both(tools: Tools, java: Path, work: Path, result: Path) -> None:
@@ -76,19 +79,14 @@ def _run_both(tools: Tools, java: Path, work: Path, result: Path) -> None:
     worker = _configured("connect", work, bootstrap_servers=f"{_HOST}:{port}", host=_HOST,
                          port=connect_port, plugins=result / "plugins",
                          secrets_file=secrets)  # fmt: skip
-
     common: list[str | Path] = [
-        java,
-        f"-Dlog4j2.configurationFile={LOG_SETTINGS}",
-        "-cp",
-        result / "libs" / "*",
-    ]
+        java, "-Xmx512m", f"-Dlog4j2.configurationFile={LOG_SETTINGS}",
+        "-cp", result / "libs" / "*",
+    ]  # fmt: skip
 
     def command(program: str, configuration: Path) -> _Command:
-        return [
-            *common, f"-XX:ArchiveClassesAtExit={archive_of(result, program)}",
-            MAIN_CLASSES[program], configuration,
-        ]  # fmt: skip
+        option = f"-XX:ArchiveClassesAtExit={work / archive_of(result, program).name}"
+        return [*common, option, MAIN_CLASSES[program], configuration]
 
     tools.run(
         [*common, MAIN_CLASSES["format"], "format", f"--cluster-id={_CLUSTER}", "--config", server],
@@ -103,6 +101,9 @@ def _run_both(tools: Tools, java: Path, work: Path, result: Path) -> None:
         ),
     ):
         pass
+    for program in ("kafka", "connect"):
+        archive = archive_of(result, program)
+        (work / archive.name).rename(archive)
 
 
 def _configured(name: str, work: Path, **values: object) -> Path:
@@ -127,24 +128,36 @@ def _running(tools: Tools, command: _Command, is_ready: Callable[[], bool]) -> I
     """Run a server during the block, once it is ready; end it, with which it writes its archive.
 
     Raises:
-        TimeoutError: it is not ready in time, has ended, or the set-up was cancelled.
+        TimeoutError: it does not get ready, or does not end, in time.
+        StopPipelineError: the set-up was cancelled.
     """
-    until = monotonic() + _READY_SECONDS
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_environment()
-    ) as process:
+    name = command[-2]
+    with tools.running(command, env=_environment(), stdout=subprocess.DEVNULL) as process:
+
+        def has_ended() -> bool:
+            return process.poll() is not None
+
         try:
-            while not is_ready():
-                if process.poll() is not None or monotonic() > until or tools.is_cancelled:
-                    message = f"{command[-2]} did not get ready"
-                    raise TimeoutError(message)
-                sleep(_POLL_SECONDS)
+            _wait(tools, lambda: is_ready() or has_ended(), _READY_SECONDS)
+            if has_ended():
+                message = f"{name} ended with {process.returncode}"
+                raise ChildProcessError(message)
             yield
             process.terminate()
-            process.wait(_END_SECONDS)
+            _wait(tools, has_ended, _END_SECONDS)
         finally:
             process.kill()
 
 
-def _environment() -> Mapping[str, str]:
+def _wait(tools: Tools, is_over: Callable[[], bool], seconds: float) -> None:
+    until = monotonic() + seconds
+    while not is_over():
+        tools.require_going_on()
+        if monotonic() > until:
+            message = f"more than {seconds} s"
+            raise TimeoutError(message)
+        sleep(_POLL_SECONDS)
+
+
+def _environment() -> dict[str, str]:
     return process_environment() | {"LANG": "C.UTF-8"}

@@ -71,7 +71,7 @@ def java_command(
         "-Djava.awt.headless=true",
         f"-Djava.io.tmpdir={temporary_dir(data)}",
         f"-Dlog4j2.configurationFile={data.run / 'log4j2.properties'}",
-        *_archive(cache.kafka, program),
+        *_archive(cache, program),
         *options,
         "-cp",
         str(cache.kafka / "libs" / "*"),
@@ -80,15 +80,25 @@ def java_command(
     )
 
 
+def base_archive(java: Path) -> Path:
+    """Return where Java looks for the archive of its own classes, which the packaged one lacks."""
+    return java.parents[1] / "lib" / "server" / "classes.jsa"
+
+
 def archive_of(kafka: Path, program: str) -> Path:
     """Return the path of the classes of a server; what formats is part of the broker."""
     return kafka / f"{'kafka' if program == 'format' else program}.jsa"
 
 
-def _archive(kafka: Path, program: str) -> tuple[str, ...]:
-    """Return the option with which Java maps the archive, if there is one."""
-    file = archive_of(kafka, program)
-    return (f"-XX:SharedArchiveFile={file}",) if file.exists() else ()
+def _archive(cache: Cache, program: str) -> tuple[str, ...]:
+    """Return the options with which Java maps the archives, if there are any.
+
+    Of those that do not fit other options, such as another garbage collector, it says nothing.
+    """
+    file = archive_of(cache.kafka, program)
+    if not (file.exists() and base_archive(cache.java).exists()):
+        return ()
+    return (f"-XX:SharedArchiveFile={file}", "-Xlog:cds=off", "-Xlog:aot=off")
 
 
 def properties_value(value: object) -> str:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 import stack.go
 import stack.install
+import stack.kafka.archives
 import stack.kafka.install
 from devtools import debian
 from lakehouse.environment import environment_of, process_environment
@@ -35,7 +36,7 @@ from stack.install import (
 )
 from stack.kafka.archives import archive_classes
 from stack.kafka.install import install_jars
-from stack.kafka.java import Agent, properties_value
+from stack.kafka.java import Agent, base_archive, properties_value
 from stack.paths import JAR_LOCK, JMX_AGENT, Cache, Data, java_in
 from stack.progress import Steps, silent
 from stack.prometheus.install import PROMETHEUS
@@ -744,25 +745,53 @@ def test_only_what_the_wanted_services_run_on_is_installed(services, store, part
     assert set(_TITLES) == set(_NEEDED_MB) >= set(parts)
 
 
-def test_classes_that_cannot_be_archived_are_told_and_stop_nothing(tmp_path):
-    java, told = java_in(tmp_path / "servers"), []
-    java.parent.mkdir(parents=True)
-    java.write_text("#!/bin/sh\necho no memory; exit 1\n")
-    java.chmod(0o755)
-    (tmp_path / "result").mkdir()
+class Java:
+    """A Java of which each program does what a line of a shell does."""
 
-    def archive(tools):
+    def __init__(self, folder, broker):
+        self.folder = folder
+        self.java = java_in(folder / "servers")
+        (self.java.parents[1] / "lib" / "server").mkdir(parents=True)
+        self.java.parent.mkdir()
+        self.java.write_text(
+            f"#!/bin/sh\ncase $* in\n*kafka.Kafka*) {broker} ;;\n"
+            "*-Xshare:dump*) touch ${3#*=} ;;\nesac\n"
+        )
+        self.java.chmod(0o755)
+        (folder / "result").mkdir()
+        self.told = []
+
+    def archive(self, tools):
         archive_classes(
-            tools, java, tmp_path / "work", tmp_path / "result", on_failure=told.append
+            tools, self.java, self.folder / "work", self.folder / "result",
+            on_failure=self.told.append,
         )  # fmt: skip
 
-    archive(Tools())
-    assert ["were not archived" in text and "no memory" in text for text in told] == [True]
-    assert not list(tmp_path.rglob("*.jsa"))
-    cancelled = Tools()
-    cancelled.cancel()
-    assert "cancelled" in refusal(archive, cancelled)
-    assert len(told) == 1
+
+@pytest.mark.parametrize(
+    ("broker", "reason"),
+    [("exit 3", "kafka.Kafka ended with 3"), ("exec sleep 60", "more than 0.3 s")],
+)
+def test_classes_that_cannot_be_archived_are_told_and_stop_nothing(
+    tmp_path, monkeypatch, broker, reason
+):
+    monkeypatch.setattr(stack.kafka.archives, "_READY_SECONDS", 0.3)
+    java = Java(tmp_path, broker)
+    java.archive(Tools())
+    assert [text.endswith(reason) for text in java.told] == [True], java.told
+    assert list((tmp_path / "result").iterdir()) == []
+    assert base_archive(java.java).exists()
+
+
+def test_archiving_of_classes_that_is_cancelled_ends_its_programs(tmp_path):
+    java, tools = Java(tmp_path, f"touch {tmp_path}/runs; exec sleep 60"), Tools()
+    with ThreadPoolExecutor() as pool:
+        found = pool.submit(refusal, java.archive, tools)
+        while not (tmp_path / "runs").exists():
+            assert not found.done(), found.result()
+        tools.cancel()
+        assert "cancelled" in found.result(30)
+    assert java.told == []
 
 
 def test_seaweedfs_is_installed_from_its_locked_wheel(tmp_path, monkeypatch):
