@@ -6,7 +6,7 @@ from psycopg.sql import SQL, Identifier, Literal
 from batch.warehouse.affected import is_in_place
 from batch.warehouse.bulk import filled_in_bulk, has_many
 from batch.warehouse.marts import Fact, Sum
-from batch.warehouse.scripts import columns_of, run, run_script, same_key
+from batch.warehouse.scripts import columns_of, run, run_script, same_key, script_into
 
 _ALL_DAYS = """
 insert into affected_days (fact, date_key)
@@ -127,10 +127,12 @@ def rewrite_sum(connection: psycopg.Connection, table: Sum, *, has_new: bool) ->
         has_new: whether its `load.sql` computes them into the existing table `new_<name>`.
     """
     target, fresh = Identifier("mart", table.name), Identifier("pg_temp", f"new_{table.name}")
-    if not has_new:
+    file = table.file("load.sql")
+    if has_new:
+        run_script(connection, file)
+    else:
         run(connection, "create temporary table {} (like {}) on commit drop", fresh, target)
-    own = f"mart.{table.name}"
-    run_script(connection, table.file("load.sql"), into={own: f"pg_temp.new_{table.name}"})
+        run_script(connection, file, script_into(file, table.name, f"pg_temp.new_{table.name}"))
     run(connection, "analyze {}", fresh)
     same = same_key("n", "f", table.key)
     obsolete = (
