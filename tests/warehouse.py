@@ -10,7 +10,7 @@ import polars as pl
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from batch.warehouse import load
+from batch.warehouse import facts, load
 from batch.warehouse.entities import BY_SILVER, EntityTable
 from batch.warehouse.marts import mart
 from batch.warehouse.migrate import migrate
@@ -32,7 +32,29 @@ OPTIONAL = {
     ("orders", "customer_id"): 1, ("interactions", "customer_id"): 1,
     ("interactions", "product_id"): 1,
 }  # fmt: skip
+_KIND = """
+select c.relkind::text, exists (
+    select from pg_locks as l
+    where l.pid = pg_backend_pid() and l.relation = ('mart.' || %s)::regclass
+    and l.mode = 'AccessExclusiveLock'
+)
+from pg_class as c
+where c.oid = to_regclass('pg_temp.' || replace(%s, 'fact_', 'new_'))"""
 DAYS = {stem: f"{stem}_at" for stem in ("placed", "created", "occurred", "returned")}
+
+
+def computed_into(monkeypatch):
+    """By fact that is loaded: kind of `new_<short>` while it is computed, and if it is locked."""
+    found, run_script = {}, facts.run_script
+
+    def noting(connection, name, *text):
+        table = name.split("/")[1]
+        if name == f"mart/{table}/load.sql" and table.startswith("fact_"):
+            found[table] = connection.execute(_KIND, [table, table]).fetchone()
+        run_script(connection, name, *text)
+
+    monkeypatch.setattr(facts, "run_script", noting)
+    return found
 
 
 def _default(table: EntityTable, column: Column):

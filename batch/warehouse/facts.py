@@ -6,7 +6,7 @@ from psycopg.sql import SQL, Identifier, Literal
 from batch.warehouse.affected import is_in_place
 from batch.warehouse.bulk import filled_in_bulk, has_many
 from batch.warehouse.marts import Fact, Sum
-from batch.warehouse.scripts import columns_of, run, run_script, same_key
+from batch.warehouse.scripts import columns_of, run, run_script, same_key, script_into
 
 _ALL_DAYS = """
 insert into affected_days (fact, date_key)
@@ -58,31 +58,40 @@ from come as c
 on conflict do nothing"""
 
 
-def load_fact(connection: psycopg.Connection, fact: Fact, *, is_rebuild: bool) -> bool:
+def load_fact(
+    connection: psycopg.Connection, fact: Fact, *, is_first: bool, is_rebuild: bool
+) -> bool:
     """Compute the rows of all affected keys into `new_<short>`, and replace the existing ones.
 
     Existing rows without a new one of the same key are deleted, those that differ from it updated,
-    and missing ones inserted. An empty fact is filled directly: `new_<short>` is a view of it then.
+    and missing ones inserted.
+
+    Args:
+        connection: in the load's transaction.
+        fact: the table.
+        is_first: whether no fact had rows: nobody misses them while the table is locked, so a large
+            one is filled directly. `new_<short>` is a view of it then.
+        is_rebuild: whether most rows are right already.
 
     Returns:
         Whether it was empty, and was filled in bulk.
     """
     table, fresh = Identifier("mart", fact.name), Identifier("pg_temp", fact.new_table)
-    many = (Identifier(fact.affected_table), Identifier("pg_temp", f"changed_{fact.entity}"))
-    is_worth_it = any(has_many(connection, one) for one in many)
-    with filled_in_bulk(connection, table, is_worth_it=is_worth_it) as is_in_bulk:
+    sources = {fact.entity, *(part.entity for part in fact.parts)}
+    is_large = is_first and any(has_many(connection, Identifier("entity", one)) for one in sources)
+    with filled_in_bulk(connection, table, is_worth_it=is_large) as is_in_bulk:
         if is_in_bulk:
             run(connection, "create temporary view {} as select * from {}", fresh, table)
             run_script(connection, fact.file("load.sql"))
             run(connection, "drop view {}", fresh)
             run(connection, _ALL_DAYS, Literal(fact.name), table)
-    if not is_in_bulk:
-        run(connection, "create temporary table {} (like {}) on commit drop", fresh, table)
-        run_script(connection, fact.file("load.sql"))
-        run(connection, "analyze {}", fresh)
-        if not is_rebuild or _differs(connection, fact, table, fresh):
-            _replace(connection, fact, table, fresh)
-    return is_in_bulk
+            return True
+    run(connection, "create temporary table {} (like {}) on commit drop", fresh, table)
+    run_script(connection, fact.file("load.sql"))
+    run(connection, "analyze {}", fresh)
+    if is_rebuild and not _differs(connection, fact, table, fresh):
+        return False
+    return _replace(connection, fact, table, fresh)
 
 
 def _differs(
@@ -96,7 +105,7 @@ def _differs(
 
 def _replace(
     connection: psycopg.Connection, fact: Fact, table: Identifier, fresh: Identifier
-) -> None:
+) -> bool:
     same, name, in_place = same_key("n", "f", fact.key), Literal(fact.name), is_in_place(fact)
     affected = Identifier(fact.affected_table)
     is_affected = same_key("f", "t", fact.affected)
@@ -115,7 +124,10 @@ def _replace(
         searched,
         name,
     )
-    run(connection, _INSERT, table, fresh, table, same, searched, name)
+    is_worth_it = has_many(connection, fresh)
+    with filled_in_bulk(connection, table, is_worth_it=is_worth_it) as is_in_bulk:
+        run(connection, _INSERT, table, fresh, table, same, searched, name)
+    return is_in_bulk
 
 
 def rewrite_sum(connection: psycopg.Connection, table: Sum, *, has_new: bool) -> None:
@@ -127,10 +139,12 @@ def rewrite_sum(connection: psycopg.Connection, table: Sum, *, has_new: bool) ->
         has_new: whether its `load.sql` computes them into the existing table `new_<name>`.
     """
     target, fresh = Identifier("mart", table.name), Identifier("pg_temp", f"new_{table.name}")
-    if not has_new:
+    file = table.file("load.sql")
+    if has_new:
+        run_script(connection, file)
+    else:
         run(connection, "create temporary table {} (like {}) on commit drop", fresh, target)
-    own = f"mart.{table.name}"
-    run_script(connection, table.file("load.sql"), into={own: f"pg_temp.new_{table.name}"})
+        run_script(connection, file, script_into(file, table.name, f"pg_temp.new_{table.name}"))
     run(connection, "analyze {}", fresh)
     same = same_key("n", "f", table.key)
     obsolete = (

@@ -15,7 +15,7 @@ import psycopg
 from psycopg.sql import Composed, Identifier
 
 from batch.warehouse import affected, differences
-from batch.warehouse.bulk import filled_in_bulk
+from batch.warehouse.bulk import filled_in_bulk, is_empty
 from batch.warehouse.checks import CheckResult, FailedCheckError, all_checks, run_checks
 from batch.warehouse.chosen import Chosen
 from batch.warehouse.dimensions import load_dimension, sweep_dimension
@@ -94,10 +94,10 @@ def load_warehouse(
         limit: limit of changes that silver quarantined since the last published load; beyond it,
             this load is not published.
         what: `changes` costs by changed rows only. `everything` reads all of silver and recomputes
-            everything, which repairs any damage; rows that are already right are not written, so
-            readers are not blocked. A selection of rows is loaded whether or not the warehouse has
-            them, and what depends on them is recomputed; the warehouse must be level with the
-            sources.
+            everything, which repairs any damage; rows that are already right are not written, but
+            for those of sums by difference, so readers are not blocked. A selection of rows is
+            loaded whether or not the warehouse has them, and what depends on them is recomputed;
+            the warehouse must be level with the sources.
         on_progress: called with a short description of the next step.
         wait_seconds: longest wait for another load to end.
 
@@ -240,10 +240,12 @@ def _transform(load: _Load, validated: LoadedValidated) -> tuple[CheckResult, ..
     with load.part("facts"):
         if not load.is_rebuild:
             _find(connection, affected.summed_before(tables))
+        names = (Identifier("mart", fact.name) for fact in tables.facts)
+        is_first = all(is_empty(connection, name) for name in names)
         in_bulk = {
             fact.name
             for fact in tables.facts
-            if load_fact(connection, fact, is_rebuild=load.is_rebuild)
+            if load_fact(connection, fact, is_first=is_first, is_rebuild=load.is_rebuild)
         }
         summed = affected.summed_keys(tables, load.whole, is_rebuild=load.is_rebuild)
         _find(connection, summed)
@@ -266,7 +268,7 @@ def _load_sums(load: _Load, tables: Mart, in_bulk: set[str]) -> None:
     Args:
         load: in its transaction.
         tables: of the mart.
-        in_bulk: names of facts that were empty; their sums are filled in bulk, too.
+        in_bulk: names of facts that were filled in bulk; so are sums of them, if they are empty.
     """
     connection = load.connection
     _find(connection, differences.create(tables))
@@ -279,18 +281,18 @@ def _load_sums(load: _Load, tables: Mart, in_bulk: set[str]) -> None:
         if fact.has("shared.sql"):
             run_script(connection, fact.file("shared.sql"))
     for table in tables.sums:
-        _load_sum(load, tables, table, is_in_bulk=not in_bulk.isdisjoint(table.of))
+        _load_sum(load, tables, table, is_large=not in_bulk.isdisjoint(table.of))
     for dimension in tables.dimensions[::-1]:
         sweep_dimension(connection, dimension)
 
 
-def _load_sum(load: _Load, tables: Mart, table: Sum, *, is_in_bulk: bool) -> None:
+def _load_sum(load: _Load, tables: Mart, table: Sum, *, is_large: bool) -> None:
     connection, target = load.connection, Identifier("mart", table.name)
     if table.by_difference:
         _find(connection, differences.add(table))
         return
-    with filled_in_bulk(connection, target, is_worth_it=is_in_bulk) as is_empty:
-        if is_empty or not load.is_rebuild:
+    with filled_in_bulk(connection, target, is_worth_it=is_large) as is_in_bulk:
+        if is_in_bulk or not load.is_rebuild:
             run_script(connection, table.file("load.sql"))
             if tables.is_summed_up(table):
                 connection.execute(differences.insert_new(table))

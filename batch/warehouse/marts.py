@@ -203,6 +203,8 @@ class Part:
 class Fact(_Table):
     """A fact. `load.sql` inserts the rows of the keys in `affected_…` into `new_<short>`.
 
+    It does nothing else with `new_<short>`, which is a view of the fact in a first load.
+
     Attributes:
         key: its primary key.
         entity: shop table that its rows come from.
@@ -262,7 +264,7 @@ class Fact(_Table):
 
     @property
     def new_table(self) -> str:
-        """Return the temporary table of its new rows."""
+        """Return the temporary table of its new rows; in a first load, a view of the fact."""
         return f"new_{self.short}"
 
     @property

@@ -5,7 +5,7 @@ The files have keys of integers. Where a contract's key is a text, `order_id big
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -14,6 +14,7 @@ from psycopg import sql
 
 from lakehouse.contracts import ENTITIES, Type
 from lakehouse.contracts.keys import ALIASES, key_types
+from lakehouse.errors import StopPipelineError
 from lakehouse.postgres import noting
 from lakehouse.settings import ROOT
 
@@ -50,20 +51,26 @@ def _name(path: Path) -> str:
     return path.relative_to(FOLDER).as_posix()
 
 
-def run_script(connection: psycopg.Connection, name: str, *, into: Mapping[str, str] = {}) -> None:
-    """Run one file; errors carry its name.
+def script_into(name: str, table: str, other: str) -> bytes:
+    """Return the text of a file that inserts rows into a table of the mart, for another table.
 
-    Args:
-        connection: to the warehouse.
-        name: of the file.
-        into: by table that it inserts rows into, the one that gets them instead.
+    Raises:
+        StopPipelineError: it has no such insert, or in other words.
     """
-    text = script(name)
-    for table, other in into.items():
-        target = rf"\binsert\s+into\s+{re.escape(table)}(?=\s)".encode()
-        text = re.sub(target, f"insert into {other}".encode(), text, flags=re.IGNORECASE)
+    target = rf'\binsert\s+into\s+("?)mart\1\s*\.\s*("?){table}\2(?![\w$"])'.encode()
+    text, count = re.subn(
+        target, f"insert into {other}".encode(), script(name), flags=re.IGNORECASE
+    )
+    if not count:
+        problem = f"warehouse_sql/{name} has no insert into mart.{table}"
+        raise StopPipelineError(problem, "Let it insert the rows that it computes in these words.")
+    return text
+
+
+def run_script(connection: psycopg.Connection, name: str, text: bytes | None = None) -> None:
+    """Run one file, or a text made of it; errors carry its name."""
     with noting(f"in warehouse_sql/{name}"):
-        connection.execute(text)
+        connection.execute(script(name) if text is None else text)
 
 
 def run(

@@ -150,6 +150,37 @@ def test_every_folder_has_the_files_of_its_kind():
                          "sweep.sql", "affected.sql", "shared.sql"}, one.name  # fmt: skip
 
 
+def test_rebuild_finds_where_each_sum_inserts_its_rows():
+    tables = [one for one in mart().sums if not (one.by_difference or mart().is_summed_up(one))]
+    assert len(tables) > 10
+    for table in tables:
+        text = scripts.script_into(table.file("load.sql"), table.name, "pg_temp.other")
+        assert text.count(b"insert into pg_temp.other") == 1
+        assert f"into mart.{table.name}".encode() not in text
+
+
+@pytest.mark.parametrize(
+    "insert",
+    ["insert into mart.daily_x (a)", "insert into mart.daily_x(a)", "INSERT INTO Mart.Daily_X\n(a)",
+     'insert\n into "mart"."daily_x"(a)', 'insert into mart."daily_x" (a)',
+     "insert into mart . daily_x as d (a)", "insert into mart.daily_x\nselect 1"],
+)  # fmt: skip
+def test_rebuild_finds_an_insert_in_any_spelling(folder, insert):
+    (folder / "load.sql").write_text(f"-- Grain.\n{insert} …")
+    text = scripts.script_into("mart/fact_refunds/load.sql", "daily_x", "pg_temp.other").decode()
+    assert text.startswith("-- Grain.\ninsert into pg_temp.other")
+    assert "daily_x" not in text.lower()
+
+
+@pytest.mark.parametrize("insert", ["mart.daily_x2 (a)", 'mart."daily_x"" (a)', "daily_x (a)"])
+def test_rebuild_refuses_a_sum_without_its_insert(folder, insert):
+    (folder / "load.sql").write_text(f"insert into {insert} …")
+    with pytest.raises(
+        StopPipelineError, match=r"fact_refunds/load\.sql has no .* mart\.daily_x\."
+    ):
+        scripts.script_into("mart/fact_refunds/load.sql", "daily_x", "pg_temp.other")
+
+
 def test_facts_without_a_query_are_compared_with_silver():
     assert {fact.name for fact in mart().facts if fact.reconcile == "silver"} == {
         "fact_transactions", "fact_payments",
@@ -162,6 +193,7 @@ def test_new_fact_is_in_every_phase_that_its_declaration_is_about(folder):
 
     assert "'mart.fact_refunds'::regclass" in of(partial(affected.partitions, new=mart().only(())))
     assert "'fact_refunds'" in of(affected.before)
+    assert 'create temporary table "affected_payments" on commit drop' in of(affected.before)
     assert 'from "mart"."fact_refunds" as f' in of(affected.everything)
     assert 'inner join "pg_temp"."changed_orders" as c on e."order_id" = c."order_id"' in of(
         affected.after

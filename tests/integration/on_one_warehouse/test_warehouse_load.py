@@ -21,7 +21,14 @@ from batch.warehouse.source import Silver
 from batch.warehouse.views import refresh_views
 from lakehouse.errors import BusyError, StopPipelineError
 from lakehouse.settings import ROOT
-from tests.warehouse import LIMIT, MemorySilver, load_warehouse, new_warehouse, rebuild_warehouse
+from tests.warehouse import (
+    LIMIT,
+    MemorySilver,
+    computed_into,
+    load_warehouse,
+    new_warehouse,
+    rebuild_warehouse,
+)
 from tests.warehouse_history import RandomShop, silver_after
 
 pytestmark = pytest.mark.integration
@@ -112,9 +119,36 @@ def test_first_load_in_bulk_equals_one_row_by_row(warehouse, warehouse_server, m
     silver = silver_after(RandomShop(14).commits(6))
     load_warehouse(warehouse.dsn, silver)
     monkeypatch.setattr(bulk, "MANY_ROWS", 0)
+    computed = computed_into(monkeypatch)
     with new_warehouse(warehouse_server) as other:
         load_warehouse(other.dsn, silver)
         assert other.contents() == warehouse.contents()
+    # Directly, where the fact has rows.
+    assert computed["fact_transactions"] == ("v", True)
+    assert {computed[f"fact_{name}"] for name in ("payments", "stocks")} == {("v", True)}
+
+
+def test_lines_alone_may_make_a_first_load_large(warehouse, monkeypatch):
+    lines = [{"order_line_id": number, "order_id": 1} for number in (1, 2, 3)]
+    monkeypatch.setattr(bulk, "MANY_ROWS", 2)
+    computed = computed_into(monkeypatch)
+    load_warehouse(warehouse.dsn, silver_after([{**ORDER, "order_lines": lines}]))
+    assert computed["fact_transactions"] == ("v", True)
+    assert computed["fact_payments"] == ("r", False)
+
+
+def test_readers_of_a_warehouse_with_rows_do_not_wait_while_a_fact_is_computed(
+    warehouse, monkeypatch
+):
+    silver = silver_after(RandomShop(14).commits(6))
+    load_warehouse(warehouse.dsn, silver)
+    rows = warehouse.contents()
+    warehouse.execute("truncate mart.fact_transactions")
+    monkeypatch.setattr(bulk, "MANY_ROWS", 0)
+    computed = computed_into(monkeypatch)
+    rebuild_warehouse(warehouse.dsn, silver)
+    assert {*computed.values()} == {("r", False)}
+    assert warehouse.contents() == rows
 
 
 def test_rebuild_of_what_is_right_writes_no_row(warehouse):
