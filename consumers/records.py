@@ -44,9 +44,9 @@ class Polled:
         topic_id, epoch = self.identity.topic_id, self.identity.epoch
         return [(topic_id, epoch, one.partition(), one.offset()) for one in self.messages]
 
-    def table(self) -> pa.Table:
+    def columns(self) -> pa.RecordBatch:
         """Return columns of `BRONZE_SCHEMA`."""
-        return pa.Table.from_batches([_columns(self.messages, self.identity)])
+        return _columns(self.messages, self.identity)
 
 
 def to_arrow(
