@@ -1,6 +1,7 @@
 """The lander's parts that need no service: positions, loss, records, the store's conformance."""
 
 import socket
+import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
@@ -204,6 +205,23 @@ def test_buffer_keeps_each_record_whichever_way_it_was_added(kinds):
         table = rows.columns() if isinstance(rows, Polled) else rows
         found = table.select(["_topic_id", "_offset"]).to_pylist()
         assert [(row["_topic_id"], row["_offset"]) for row in found] == expected
+
+
+@pytest.mark.parametrize("place", ["key", "value", "headers"])
+def test_size_of_messages_counts_all_that_may_be_long(place):
+    """Otherwise the limit in bytes of what waits would not hold."""
+    long = {"headers": [("none", None), ("long", b"x" * 10**6)]}.get(place, b"x" * 10**6)
+    one = Message(**{"topic": TOPIC, "partition": 0, "offset": 0} | {place: long})
+    assert 10**6 < sized([one]) < 10**6 + 2_000
+
+
+def test_size_of_messages_counts_each_however_short():
+    bare = Message(topic=TOPIC, partition=0, offset=0)
+    assert sized([bare] * 1_000) >= 1_000 * sys.getsizeof(bare)
+
+
+def sized(messages):
+    return Polled(messages=messages, identity=TopicIdentity(topic_id="abc", epoch=0)).nbytes
 
 
 @pytest.mark.parametrize("code", OUT_OF_RANGE)
