@@ -15,7 +15,6 @@ from lakehouse.kafka import QuietLog, pattern_of_tables
 from lakehouse.settings import ConnectSettings, KafkaSettings
 from lakehouse.signals import stop_on_signals
 
-COUNT = "select count(*) from raw_copy"
 _MAKE = """
 create unlogged table if not exists raw_copy (
     topic text, partition integer, "offset" bigint, key bytea, value bytea

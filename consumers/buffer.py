@@ -94,14 +94,17 @@ class TableBuffer:
         return self._oldest is not None and now - self._oldest >= seconds
 
     def held(self) -> Batch:
-        """Return everything buffered, which are columns."""
-        chunks = [chunk for chunk in self._chunks if isinstance(chunk, pa.RecordBatch)]
+        """Return everything buffered, messages as columns, too."""
+        chunks = [one.columns() if isinstance(one, Polled) else one for one in self._chunks]
         rows = pa.Table.from_batches(chunks, schema=BRONZE_SCHEMA)
         return Batch(rows=rows, ranges=dict(self._spans))
 
-    def polled(self) -> Batch[Polled]:
-        """Return everything buffered, which are messages of one incarnation of the topic."""
+    def polled(self) -> Batch | Batch[Polled]:
+        """Return everything buffered: messages, or columns if not all are of one incarnation."""
         chunks = [chunk for chunk in self._chunks if isinstance(chunk, Polled)]
+        identities = {chunk.identity for chunk in chunks}
+        if len(chunks) < len(self._chunks) or len(identities) != 1:
+            return self.held()
         messages = [message for chunk in chunks for message in chunk.messages]
         return Batch(rows=replace(chunks[0], messages=messages), ranges=dict(self._spans))
 

@@ -105,6 +105,8 @@ class Membership:
 
         Must be called after each poll: the next one may revoke the partitions of these records,
         and assign them again from a position that does not count them.
+        A poll that does both returns none of them: librdkafka drops what it had for the poll of a
+        partition whose fetching stopped or was moved (its barriers, since 2.1).
         """
         for topic, chunk in to_arrow(messages, dict(identities)).items():
             self._add(topic, *self.assigned.advance(topic, chunk))

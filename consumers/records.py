@@ -16,6 +16,9 @@ from lakehouse.offsets import TopicIdentity
 
 _HEADERS = BRONZE_SCHEMA.field("_headers").type
 _INSTANT = itemgetter(1)
+_MESSAGE_BYTES = 350
+"""Of Python's objects for a message: itself, its topic, what holds key, value and offset; about."""
+_HEADER_BYTES = 150
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +36,12 @@ class Polled:
     @property
     def nbytes(self) -> int:
         """Return about the memory used."""
-        return sum(len(value) for value in self.values() if value is not None)
+        count = len(self.messages) * _MESSAGE_BYTES
+        count += sum(map(len, filter(None, self.values())))
+        count += sum(map(len, filter(None, map(Message.key, self.messages))))
+        for headers in filter(None, _lists_of_headers(self.messages)):
+            count += sum(_HEADER_BYTES + len(name) + len(value or b"") for name, value in headers)
+        return count
 
     def values(self) -> list[bytes | None]:
         """Return the value of each."""
@@ -44,9 +52,9 @@ class Polled:
         topic_id, epoch = self.identity.topic_id, self.identity.epoch
         return [(topic_id, epoch, one.partition(), one.offset()) for one in self.messages]
 
-    def table(self) -> pa.Table:
+    def columns(self) -> pa.RecordBatch:
         """Return columns of `BRONZE_SCHEMA`."""
-        return pa.Table.from_batches([_columns(self.messages, self.identity)])
+        return _columns(self.messages, self.identity)
 
 
 def to_arrow(
@@ -108,8 +116,13 @@ def _long(values: list[bytes | None]) -> pa.Array:
     return pa.Array.from_buffers(kind, len(texts), buffers, null_count=0)
 
 
+def _lists_of_headers(messages: Sequence[Message]) -> list[list[tuple[str, bytes | None]] | None]:
+    found = list(map(Message.headers, messages))
+    return cast("list[list[tuple[str, bytes | None]] | None]", found)
+
+
 def _headers(messages: Sequence[Message]) -> pa.Array:
-    headers = cast("list[list[tuple[str, object]] | None]", list(map(Message.headers, messages)))
+    headers = _lists_of_headers(messages)
     if not any(headers):
         return pa.nulls(len(headers), _HEADERS)
     # Debezium sends none by default, so this is off the hot path.

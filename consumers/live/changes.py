@@ -90,7 +90,7 @@ class ChangeReader:
         """
         read = self._read_one_by_one(records)
         if read.unusual:
-            frame = pl.DataFrame(records.table() if isinstance(records, Polled) else records)
+            frame = pl.DataFrame(records.columns() if isinstance(records, Polled) else records)
             validated = self.validator.validate(
                 frame[read.unusual], lambda keys: frame.filter(pl.col("key").is_in(keys.implode()))
             )

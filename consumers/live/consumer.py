@@ -202,7 +202,7 @@ class LiveConsumer:
     def _change_set(self, topic: str, buffer: TableBuffer) -> ChangeSet:
         entity = entity_of(topic)
         epoch = self._positions.identities()[topic].epoch
-        batch = buffer.polled() if buffer.rows else buffer.held()
+        batch = buffer.polled()
         rows = self._overlay.readers[entity].read(batch.rows) if buffer.rows else None
         return ChangeSet(entity=entity, epoch=epoch, batch=batch, rows=rows)
 

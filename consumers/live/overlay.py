@@ -212,7 +212,7 @@ class Overlay:
         # Rare: another consumer has committed some of it. Which row is the last of its key must be
         # determined again.
         held = change_set.batch.rows
-        columns = held.table() if isinstance(held, Polled) else held
+        columns = pa.Table.from_batches([held.columns()]) if isinstance(held, Polled) else held
         found = rows_from(Batch(rows=columns, ranges=change_set.batch.ranges), plan)
         batch = Batch(rows=found, ranges=plan.keep)
         reader = self.readers[change_set.entity]

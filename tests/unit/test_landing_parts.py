@@ -1,11 +1,13 @@
 """The lander's parts that need no service: positions, loss, records, the store's conformance."""
 
 import socket
+import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import pairwise
+from itertools import pairwise, product
 
 import polars as pl
 import pyarrow as pa
@@ -22,7 +24,7 @@ from consumers.bronze.loss import LossFoundError, LossKind, find_identity_loss, 
 from consumers.buffer import Buffers
 from consumers.client import OUT_OF_RANGE
 from consumers.membership import Membership
-from consumers.records import to_arrow
+from consumers.records import Polled, to_arrow
 from consumers.serving import serve_metrics
 from lakehouse.contracts.bronze import bronze_table
 from lakehouse.errors import RetryLaterError, StopPipelineError
@@ -179,6 +181,47 @@ def test_messages_of_a_dropped_partition_are_discarded_and_no_others():
     assert batch.rows.coordinates() == [("abc", 0, 1, 4)]
     assert batch.ranges == {P1: OffsetRange(start=0, stop=5)}
     assert buffers[TOPIC].rows == 1
+
+
+@pytest.mark.parametrize("kinds", list(product(["columns", "messages", "others"], repeat=2)))
+def test_buffer_keeps_each_record_whichever_way_it_was_added(kinds):
+    """A range without its records would be committed as if they were."""
+    buffers, expected = Buffers(), []
+    member = Membership(None, dict, buffers, name="any")
+    for offset, kind in enumerate(kinds):
+        topic_id = "xyz" if kind == "others" else "abc"
+        member.assigned.add({replace(P0, topic_id=topic_id): offset})
+        identities = {TOPIC: TopicIdentity(topic_id=topic_id, epoch=0)}
+        if kind == "columns":
+            member.take([message(TOPIC, 0, offset)], identities)
+        else:
+            member.take_each(TOPIC, [message(TOPIC, 0, offset)], identities)
+        expected.append((topic_id, offset))
+    polled = buffers[TOPIC].polled()
+    assert isinstance(polled.rows, Polled) == (kinds in {("messages",) * 2, ("others",) * 2})
+    held = buffers.take(TOPIC)
+    assert held.ranges == polled.ranges
+    for rows in (held.rows, polled.rows):
+        table = rows.columns() if isinstance(rows, Polled) else rows
+        found = table.select(["_topic_id", "_offset"]).to_pylist()
+        assert [(row["_topic_id"], row["_offset"]) for row in found] == expected
+
+
+@pytest.mark.parametrize("place", ["key", "value", "headers"])
+def test_size_of_messages_counts_all_that_may_be_long(place):
+    """Otherwise the limit in bytes of what waits would not hold."""
+    long = {"headers": [("none", None), ("long", b"x" * 10**6)]}.get(place, b"x" * 10**6)
+    one = Message(**{"topic": TOPIC, "partition": 0, "offset": 0} | {place: long})
+    assert 10**6 < sized([one]) < 10**6 + 2_000
+
+
+def test_size_of_messages_counts_each_however_short():
+    bare = Message(topic=TOPIC, partition=0, offset=0)
+    assert sized([bare] * 1_000) >= 1_000 * sys.getsizeof(bare)
+
+
+def sized(messages):
+    return Polled(messages=messages, identity=TopicIdentity(topic_id="abc", epoch=0)).nbytes
 
 
 @pytest.mark.parametrize("code", OUT_OF_RANGE)
