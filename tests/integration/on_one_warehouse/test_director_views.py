@@ -118,6 +118,29 @@ def test_orders_that_wait_for_payment_are_late_beyond_what_is_usual(warehouse):
     assert warehouse.query(found) == [(2, 1)]
 
 
+def test_usual_durations_are_computed_once_for_all_orders_that_wait(warehouse):
+    """Also by the plan for one such order, which is what statistics without any lead to."""
+    steps = {f"{step}_at": days_ago(2) for step in ("paid", "packed", "shipped")}
+    order = {"status": "shipped", "placed_at": days_ago(3), **steps}
+    lines = [{"order_line_id": number, "order_id": number} for number in range(30)]
+    loaded(warehouse, orders=[order | {"order_id": n} for n in range(30)], order_lines=lines)
+    ways = ("hashjoin", "mergejoin", "material", "memoize")
+    options = " ".join(f"-c enable_{way}=off" for way in ways)
+    with psycopg.connect(warehouse.dsn, options=options) as connection:
+        [(query,)] = connection.execute("select pg_get_viewdef('mart.waiting_orders')").fetchall()
+        explain = f"explain (analyze, format json) {query}"
+        [([plan],)] = connection.execute(explain.encode()).fetchall()
+    by_warehouse = {"p.warehouse_code", "(min(f.warehouse_code))"}
+    usual = [one for one in nodes(plan["Plan"]) if by_warehouse & {*one.get("Group Key", ())}]
+    assert [node["Actual Loops"] for node in usual] == [1]
+
+
+def nodes(plan):
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
+
+
 @pytest.mark.parametrize(
     ("day", "length", "bounds", "is_whole"),
     [

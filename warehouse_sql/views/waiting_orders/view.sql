@@ -18,7 +18,8 @@ place as (
 ),
 
 -- A column for each step: rows for each would be sorted together, which takes twice as long.
-usual as (
+-- Materialized, lest it be computed for each order that waits: statistics may know of none.
+usual as materialized (
     select
         p.warehouse_code,
         array[
