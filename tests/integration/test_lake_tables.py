@@ -14,7 +14,7 @@ import pytest
 from batch.catalogue import LakeTable, lake_metrics, lake_tables
 from batch.lake_sql import LakeSql, QueryError, connect
 from batch.maintenance import Limits, gold_needs, maintain_tables
-from benchmarks.peers import PEERS, _install
+from benchmarks.peer_environment import peer_environment
 from lakehouse.lake import Lake
 from lakehouse.offsets import kafka_app_id
 from lakehouse.secrets import ROLES
@@ -149,7 +149,7 @@ def test_spark_finds_each_table_by_the_export_alone_in_a_foreign_time_zone(
     text = exported["spark.sql"]
     lines = [line for line in text.splitlines() if not line.startswith("--")]
     told = dict(re.findall(r"^--   (spark\.\S+) (\S+)$", text, re.MULTILINE))
-    spark = _install(store, PEERS["spark"])
+    spark = peer_environment(store.control.cache, "spark")
     settings = told | {
         "spark.jars": ",".join(map(str, sorted((spark / "jars").glob("*.jar")))),
         "spark.driver.bindAddress": "127.0.0.1",

@@ -551,7 +551,7 @@ def cluster(stack, certificates, tokens):
 def format_storage(stack):
     cache, data = Cache(root=stack.config.stack.cache_dir), Data(root=stack.data_dir)
     command = java_command(
-        cache, data, main_class="kafka.tools.StorageTool", heap_mb=128, options=(),
+        cache, data, program="format", heap_mb=128, options=(),
         arguments=("format", "--cluster-id=MkU3OEVBNTcwNTJENDM2Qg", "--add-scram",
                    f"SCRAM-SHA-512=[name=shop,password={PASSWORD}]",
                    "--config", str(data.run / "kafka.properties")),
