@@ -8,7 +8,6 @@ consolidation does: silver with its histories, the whole warehouse, gold. After 
 facts have to be equal in every column of every row.
 """
 
-import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ from benchmarks.consolidation import CHANGES, frame_as_sent, new_changes
 from benchmarks.history import PARTITIONS, History, Topic, land
 from benchmarks.idle import processor_seconds
 from benchmarks.past import END, Size
-from benchmarks.peak import watched
+from benchmarks.peak import seconds_of_ended_children, watched
 from benchmarks.peer_environment import peer_environment
 from benchmarks.peers import tell
 from consumers.buffer import Batch
@@ -213,10 +212,8 @@ class _Bench:
 
     def _used(self) -> tuple[float, float, float]:
         """Processor seconds so far: of commands, of the database, of the store."""
-        commands = resource.getrusage(resource.RUSAGE_CHILDREN)
         servers = processor_seconds(self.stack)
-        process = commands.ru_utime + commands.ru_stime
-        return process, servers["warehouse"], servers["minio"]
+        return seconds_of_ended_children(), servers["warehouse"], servers["minio"]
 
     def _compare_facts(self) -> int:
         """Return the number of rows of both facts.

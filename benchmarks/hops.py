@@ -6,7 +6,6 @@ one consolidation takes all of them.
 """
 
 import re
-import resource
 import subprocess
 import time
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ import psycopg
 
 from benchmarks.freshness import orders
 from benchmarks.idle import processor_seconds
+from benchmarks.peak import seconds_of_ended_children
 from devtools.test_stack import TestStack, new_stack
 from lakehouse.contracts import ENTITIES
 from lakehouse.lake import Lake
@@ -53,12 +53,12 @@ def run(seconds: float = SECONDS) -> dict[str, object]:
             sold = _grown(stack, seconds)
             changes = _changes(stack) - before
         time.sleep(_WARM_UP_SECONDS)
-        behind, began = _state(stack), _children_seconds()
+        behind, began = _state(stack), seconds_of_ended_children()
         if stack.popen("consolidate", stdout=subprocess.DEVNULL).wait() != 0:
             message = "consolidate did not succeed"
             raise RuntimeError(message)
         merged = _minus(_state(stack), behind)
-        merged["cpu us: consolidate"] = (_children_seconds() - began) * 1e6
+        merged["cpu us: consolidate"] = (seconds_of_ended_children() - began) * 1e6
         everything = _changes(stack)
     idle_for_as_long = {name: used * seconds / IDLE_SECONDS for name, used in idle.items()}
     return {
@@ -130,8 +130,3 @@ _SIZES = """
 select
     pg_database_size(current_database()),
     pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')"""
-
-
-def _children_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime

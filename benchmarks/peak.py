@@ -28,7 +28,7 @@ def watched(stack: TestStack, *arguments: object) -> Peak:
     Raises:
         RuntimeError: it did not succeed.
     """
-    began, used = time.monotonic(), _of_ended_children()
+    began, used = time.monotonic(), seconds_of_ended_children()
     command = stack.popen(
         *arguments, "--format", "json", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
@@ -46,12 +46,13 @@ def watched(stack: TestStack, *arguments: object) -> Peak:
         raise RuntimeError(message)
     return Peak(
         seconds=seconds,
-        cpu_seconds=_of_ended_children() - used,
+        cpu_seconds=seconds_of_ended_children() - used,
         peak_rss_mb=peak / 1024 / 1024,
         out=out,
     )
 
 
-def _of_ended_children() -> float:
+def seconds_of_ended_children() -> float:
+    """Return the processor seconds of all children of this process that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

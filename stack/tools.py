@@ -110,7 +110,21 @@ class Tools:
         Raises:
             StopPipelineError: the set-up was cancelled before.
         """
-        with self._start(command, env, cwd, stdout) as process:
+        with self._lock:
+            self.require_going_on()
+            process = subprocess.Popen(
+                [str(part) for part in command],
+                env=dict(env),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                umask=0o022,
+            )
+            self._running.add(process)
+        with process:
             try:
                 yield process
             finally:
@@ -134,29 +148,6 @@ class Tools:
             self._cancelled.set()
             for process in self._running:
                 process.terminate()
-
-    def _start(
-        self,
-        command: Sequence[str | Path],
-        env: Mapping[str, str],
-        cwd: Path | None,
-        stdout: int,
-    ) -> subprocess.Popen[str]:
-        with self._lock:
-            self.require_going_on()
-            process = subprocess.Popen(
-                [str(part) for part in command],
-                env=dict(env),
-                cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                umask=0o022,
-            )
-            self._running.add(process)
-        return process
 
 
 def uv_environment() -> dict[str, str]:

@@ -10,7 +10,6 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from string import Template
 from time import monotonic, sleep
 
 from lakehouse.environment import process_environment
@@ -19,7 +18,7 @@ from stack.kafka.java import (
     MAIN_CLASSES,
     archive_of,
     base_archive,
-    properties_value,
+    configuration,
 )
 from stack.net import http_status, is_listening
 from stack.tools import ToolError, Tools
@@ -108,10 +107,8 @@ def _run_both(tools: Tools, java: Path, work: Path, result: Path) -> None:
 
 def _configured(name: str, work: Path, **values: object) -> Path:
     """Write a configuration as the stack's own, with other values."""
-    template = Template(Path(__file__).with_name(f"{name}.properties").read_text())
-    escaped = {key: properties_value(value) for key, value in values.items()}
     file = work / f"{name}.properties"
-    file.write_text(template.substitute(escaped))
+    file.write_text(configuration(name, **values))
     return file
 
 

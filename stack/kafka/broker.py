@@ -5,13 +5,12 @@ import logging
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from lakehouse.settings import KafkaSettings
-from stack.kafka.java import Agent, java_command, log_settings, properties_value, temporary_dir
+from stack.kafka.java import Agent, configuration, java_command, log_settings, temporary_dir
 from stack.net import is_listening
 from stack.program import Program
 from stack.shared import Shared
@@ -81,13 +80,13 @@ class Broker(Shared):
         return self.data.run / "kafka.properties"
 
     def _configuration(self) -> str:
-        template = Template(Path(__file__).with_name("server.properties").read_text())
-        return template.substitute(
+        return configuration(
+            "server",
             host=self._settings.host,
             port=self._settings.port,
             controller_port=self._settings.controller_port,
             retention_hours=self._settings.retention_hours,
-            data_dir=properties_value(self._storage),
+            data_dir=self._storage,
         )
 
     def _format(self) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 
 from stack.paths import MONITORING, Cache, Data
 
@@ -107,6 +108,12 @@ def properties_value(value: object) -> str:
     units = text.encode("utf-16-be")
     codes = [int.from_bytes(units[i : i + 2]) for i in range(0, len(units), 2)]
     return "".join(chr(code) if 32 <= code < 128 else f"\\u{code:04x}" for code in codes)
+
+
+def configuration(name: str, **values: object) -> str:
+    """Return the content of a `.properties` file of this folder, with these values."""
+    template = Template(Path(__file__).with_name(f"{name}.properties").read_text())
+    return template.substitute({key: properties_value(value) for key, value in values.items()})
 
 
 def temporary_dir(data: Data) -> Path:

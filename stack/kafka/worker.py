@@ -3,11 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 
 from lakehouse.settings import ConnectSettings
 from lakehouse.settings.servers import text_of
-from stack.kafka.java import Agent, java_command, log_settings, properties_value, temporary_dir
+from stack.kafka.java import (
+    Agent,
+    configuration,
+    java_command,
+    log_settings,
+    properties_value,
+    temporary_dir,
+)
 from stack.net import http_status
 from stack.program import Program
 from stack.shared import Shared
@@ -94,13 +100,13 @@ class Worker(Shared):
         return self.data.run / "connect.properties"
 
     def _configuration(self) -> str:
-        template = Template(Path(__file__).with_name("connect.properties").read_text())
-        return template.substitute(
+        return configuration(
+            "connect",
             bootstrap_servers=self.config.kafka.bootstrap_servers,
             host=self._settings.host,
             port=self._settings.port,
-            plugins=properties_value(self.cache.kafka / "plugins"),
-            secrets_file=properties_value(self.config.stack.connect_secrets_path),
+            plugins=self.cache.kafka / "plugins",
+            secrets_file=self.config.stack.connect_secrets_path,
         ) + security(self.config.kafka.client)
 
 
