@@ -1,7 +1,6 @@
 """The forecast in the warehouse: which days it reads, and what it publishes."""
 
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -10,19 +9,22 @@ from batch.forecast.revenue import DAYS, FEWEST_DAYS, MOST_DAYS
 from batch.forecast.store import published, read_revenue, train_and_publish
 from batch.runs import Kind, Run, recorded
 from lakehouse.errors import StopPipelineError
-from lakehouse.settings import ShopSettings
 from tests.warehouse import MemorySilver, load_warehouse
 
 pytestmark = pytest.mark.integration
 ALL = {"layers": ["silver", "gold", "warehouse"], "entities": []}
-TODAY = datetime.now(ZoneInfo(ShopSettings().time_zone)).date()
+
+
+def today():
+    """The business day now: the shop of `warehouse` keeps UTC."""
+    return datetime.now(UTC).date()
 
 
 def sales(**cents_by_days_ago):
     """Orders of one line, at noon of a day, by `d<days ago>`."""
     orders, lines = [], []
     for number, (name, cents) in enumerate(cents_by_days_ago.items(), start=1):
-        day = TODAY - timedelta(days=int(name[1:]))
+        day = today() - timedelta(days=int(name[1:]))
         at = datetime(day.year, day.month, day.day, 11, tzinfo=UTC)
         free = dict.fromkeys(("discount_cents", "shipping_cents", "tax_cents"), 0)
         total = {"subtotal_cents": cents, "base_total_cents": cents}
@@ -52,7 +54,7 @@ def test_days_read_are_complete_in_a_row_and_begin_after_the_first(warehouse):
     assert read(warehouse) is None
     loaded(warehouse, **sales(d9=77, d6=600, d4=400, d1=100, d0=55))
     found = read(warehouse)
-    assert found.last_date == TODAY - timedelta(days=1)
+    assert found.last_date == today() - timedelta(days=1)
     assert list(found.cents) == [0, 0, 600, 0, 400, 0, 0, 100]
 
 
@@ -61,7 +63,7 @@ def test_day_after_the_last_whole_load_is_not_complete(warehouse):
     loaded(warehouse, **sales(d9=77, d4=400, d1=100))
     warehouse.execute("update etl.runs set started_at = started_at - interval '3 days'")
     found = read(warehouse)
-    assert (found.last_date, list(found.cents)) == (TODAY - timedelta(days=4), [0, 0, 0, 0, 400])
+    assert (found.last_date, list(found.cents)) == (today() - timedelta(days=4), [0, 0, 0, 0, 400])
 
 
 def test_shop_without_an_order_has_no_days(warehouse):
@@ -79,11 +81,11 @@ def test_forecast_and_its_test_are_published_for_charts(warehouse):
     run = Run()
     details = train_and_publish(warehouse.dsn, run)
     assert details == run.noted.details
-    assert details["trained_until"] == str(TODAY - timedelta(days=1))
+    assert details["trained_until"] == str(today() - timedelta(days=1))
     assert "is published" in details["verdict"]
     assert (run.noted.rows_read, run.noted.rows_written) == (FEWEST_DAYS, DAYS)
     days, quality = published(warehouse.reader_dsn)
-    assert [day.forecast_date for day in days] == [TODAY + timedelta(days=n) for n in range(DAYS)]
+    assert [day.forecast_date for day in days] == [today() + timedelta(days=n) for n in range(DAYS)]
     # The weekdays repeat without noise, so that both methods know them.
     assert [day.net_revenue_cents for day in days] == [
         pytest.approx(10_000 + 1_000 * (-n % 7), rel=0.01) for n in range(DAYS)
@@ -94,7 +96,7 @@ def test_forecast_and_its_test_are_published_for_charts(warehouse):
         "select count(*), count(net_revenue_cents), count(forecast_cents), min(outlook_date) "
         "from mart.revenue_outlook"
     )
-    assert seen == [(28 + DAYS, 28, DAYS, TODAY - timedelta(days=28))]
+    assert seen == [(28 + DAYS, 28, DAYS, today() - timedelta(days=28))]
 
 
 def test_same_mart_gives_the_same_forecast_and_one_row_of_quality(warehouse):
