@@ -151,7 +151,11 @@ def _look(browser: Dashboards, files: Files) -> dict[int, ChartAnswer]:
     answers: dict[int, ChartAnswer] = {}
     for content in files["dashboards"].values():
         layout = content["layout"]
-        answers |= browser.open(content["slug"], charts=len(charts_at_first(layout)))
+        seen = set(charts_at_first(layout))
+        answers |= browser.open(content["slug"], charts=len(seen))
         for tab in tabs_of(layout)[1:]:
-            answers |= browser.open_tab(tab["tab"], charts=len(charts_in(tab["holds"])))
+            # A chart that an earlier tab has shown is not asked for again.
+            new = set(charts_in(tab["holds"])) - seen
+            answers |= browser.open_tab(tab["tab"], charts=len(new))
+            seen |= new
     return answers
