@@ -5,7 +5,8 @@ import re
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import httpx
 import polars as pl
@@ -41,14 +42,27 @@ def dashboards(shop, folder):
     Dashboards(shop.stack.config, shop.stack.secrets).apply()
 
 
+@dataclass(frozen=True)
+class Exported:
+    dashboards: Dashboards
+    folder: Path
+    texts_before: dict[Path, str]
+    numbers_before: dict[str, int]
+    changed: list[Path]
+
+
 @pytest.fixture(scope="module")
 def exported(shop, tmp_path_factory):
-    """Dashboards that were applied and exported, their folder, its texts before, what changed."""
+    """Dashboards that were applied a second time and exported, and what was before and changed.
+
+    As `up` applied them, so that this is also what follows whatever other tests have changed in
+    Superset, by its pages or its interface.
+    """
     folder = shutil.copytree(FOLDER, tmp_path_factory.mktemp("exported") / "dashboards")
     dashboards, before = Dashboards(shop.stack.config, shop.stack.secrets, folder), texts(folder)
-    # Whatever other tests have changed in Superset, by its pages or its interface.
+    numbers = numbers_of_charts(shop)
     dashboards.apply()
-    return dashboards, folder, before, dashboards.export()
+    return Exported(dashboards, folder, before, numbers, dashboards.export())
 
 
 @pytest.fixture
@@ -62,19 +76,24 @@ def client_of(shop, **options):
     return httpx.Client(base_url=shop.login.url, timeout=60, **options)
 
 
+def numbers_of_charts(shop):
+    """Superset's own, by what identifies a chart's file."""
+    who = shop.login
+    with logged_in(who.url, who.user, who.password) as session:
+        return {one["uuid"]: one["id"] for one in session.list("charts")}
+
+
 def texts(folder):
     return {p.relative_to(folder): p.read_text() for p in folder.rglob("*.yaml")}
 
 
 def test_export_of_what_was_applied_changes_no_file(exported):
-    _, folder, before, changed = exported
-    assert changed == []
-    assert texts(folder) == before
+    assert exported.changed == []
+    assert texts(exported.folder) == exported.texts_before
 
 
 def test_files_that_were_applied_are_not_applied_again(exported):
-    dashboards, *_ = exported
-    assert not dashboards.apply_if_changed()
+    assert not exported.dashboards.apply_if_changed()
 
 
 @pytest.mark.long
@@ -102,11 +121,9 @@ def test_doctor_tells_whether_superset_has_the_files_as_they_are(shop):
     until_found("fine")
 
 
-def test_applied_twice_is_applied_once(exported, superset):
-    dashboards, *_ = exported
-    before = {one["uuid"]: one["id"] for one in superset.list("charts")}
-    dashboards.apply()
-    assert {one["uuid"]: one["id"] for one in superset.list("charts")} == before
+def test_applied_twice_is_applied_once(shop, exported):
+    assert exported.numbers_before
+    assert numbers_of_charts(shop) == exported.numbers_before
 
 
 def test_chart_whose_file_is_gone_is_deleted(dashboards, folder, superset):
@@ -141,8 +158,7 @@ def test_what_was_changed_in_superset_comes_back_as_a_small_difference(shop, fol
 
 
 def test_no_secret_and_no_address_is_in_the_files(shop, exported):
-    _, folder, *_ = exported
-    everything = "".join(texts(folder).values())
+    everything = "".join(texts(exported.folder).values())
     secrets = [shop.stack.secrets[role] for role in ("warehouse_reader", "superset_admin")]
     assert not any(secret in everything for secret in secrets)
     assert str(shop.stack.warehouse.port) not in everything

@@ -9,6 +9,8 @@ create table truth.product_costs (
     cost_amount numeric not null
 );
 
+create index on truth.product_costs (product_id);
+
 create function truth.keep_cost() returns trigger
 language plpgsql security definer as $$
 begin
