@@ -120,6 +120,7 @@ def test_a_full_run_on_spark_gives_the_tables_of_one_machine(tmp_path: Path) -> 
     for table in GOLD_TABLES:
         expected = content(silver.lake, table).to_dicts()
         assert content(silver.with_gold("spark"), table).to_dicts() == expected, table
+    assert {name for _, names in cluster.job.months for name in names} == set(GOLD_TABLES)
     rebuild_gold(silver.lake, retention_hours=1, cluster=cluster)
     assert cluster.jobs == 2
     assert_equals_rebuild(silver)
