@@ -157,7 +157,7 @@ def _run_on_objects(job: bytes, tasks: int, shards: int) -> list[bytes]:
     # Files are compressed already.
     context = SparkContext.getOrCreate(SparkConf().setIfMissing("spark.shuffle.compress", "false"))
     expected = fingerprint()
-    return (
+    found: list[bytes] = (
         context.parallelize(range(tasks), tasks)
         .mapPartitions(on_worker("map_tasks", expected, job))
         # One more for what is for the caller.
@@ -165,6 +165,7 @@ def _run_on_objects(job: bytes, tasks: int, shards: int) -> list[bytes]:
         .mapPartitions(on_worker("reduce_shard", expected, job))
         .collect()
     )
+    return found
 
 
 def _run_on_tables(job: bytes, tasks: int, shards: int) -> list[bytes]:
