@@ -42,7 +42,7 @@ _LANDED = 200_000
 """Changes of one batch that lands."""
 _WAYS = {"without Spark": 0, "one worker": 1, "two workers": 2}
 """How many cores of Spark each way takes."""
-_BATCH, _SMALLER = 100_000, 25_000
+_BATCH, _SMALLER = 100_000, 50_000
 """Changes of a batch, as CONSOLIDATION_CHUNK_ROWS sets them, which bounds a worker's memory."""
 _RULES = SilverRules(
     time_zone="Europe/Paris", retention_hours=168, batch=BatchLimits(records=_BATCH)

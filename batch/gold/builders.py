@@ -80,12 +80,12 @@ class Builder(Generic[Affected]):
         affected: return what changed since versions of silver; raises `MissingFeedError` if that
             is unknown.
         compute: return the rows of what is affected; None computes the table in full.
-        full: how it is computed in full month by month; None if it is in one piece.
+        full: how it is computed in full, month by month.
     """
 
     affected: Callable[[Task, Since], Affected]
     compute: Callable[[Task, Affected | None], Replacement]
-    full: ByMonth | None = None
+    full: ByMonth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,16 +165,31 @@ def _affected_levels(task: Task, since: Since) -> Batch:
 
 def _compute_stock(task: Task, affected: Batch | None) -> Replacement:
     """Return all product/warehouse pairs: the newest day may change the risk of any."""
-    movements = task.silver[_MOVEMENTS]
     if affected is None:
-        sign = pl.lit(1, dtype=pl.Int64).alias(SIGN)
-        months = (movements.of_month(month) for month in movements.months())
-        changed = _levels(rows.select(*_MOVEMENT, sign).collect() for rows in months)
-        levels = nw.from_native(changed.rows.lazy())
-    else:
-        changed = affected
-        stored = scan(task.gold).select(*_LEVEL).collect().lazy()
-        levels = levels_updated(nw.from_native(stored), nw.from_native(changed.rows.lazy()))
+        return _all_stock(task, (_levels_of_month(task, one) for one in _months_of_stock(task)))
+    stored = scan(task.gold).select(*_LEVEL).collect().lazy()
+    levels = levels_updated(nw.from_native(stored), nw.from_native(affected.rows.lazy()))
+    return _stock(task, affected, levels, is_full=False)
+
+
+def _months_of_stock(task: Task) -> list[str]:
+    return task.silver[_MOVEMENTS].months()
+
+
+def _levels_of_month(task: Task, month: str) -> Batch:
+    """Return what the movements of a month add up to."""
+    sign = pl.lit(1, dtype=pl.Int64).alias(SIGN)
+    return _levels([task.silver[_MOVEMENTS].of_month(month).select(*_MOVEMENT, sign).collect()])
+
+
+def _all_stock(task: Task, months: Iterable[Batch]) -> Replacement:
+    """Return all pairs from the sums of each month."""
+    changed = _added_up(months)
+    return _stock(task, changed, nw.from_native(changed.rows.lazy()), is_full=True)
+
+
+def _stock(task: Task, changed: Batch, levels: Frame, *, is_full: bool) -> Replacement:
+    movements = task.silver[_MOVEMENTS]
     as_of_date = movements.newest_day()
     first_month = month_of(days_before(as_of_date, DEMAND_DAYS))
     since = pl.col("occurred_month") >= first_month
@@ -183,17 +198,26 @@ def _compute_stock(task: Task, affected: Batch | None) -> Replacement:
     return Replacement(
         batches=[Batch(rows=rows, rows_read=changed.rows_read + recent.height)],
         units=changed.rows.height,
-        is_full=affected is None,
+        is_full=is_full,
     )
 
 
 def _levels(movements: Iterable[pl.DataFrame]) -> Batch:
     """Sum signed movements by product/warehouse pair."""
+    current = (
+        (one.height, one.lazy().filter(pl.col("_deleted_at").is_null())) for one in movements
+    )
+    return _added_up(
+        Batch(rows=collected(stock_levels(nw.from_native(rows))), rows_read=rows_read)
+        for rows_read, rows in current
+    )
+
+
+def _added_up(levels: Iterable[Batch]) -> Batch:
     sums, rows_read = [pl.DataFrame(schema=_LEVEL)], 0
-    for batch in movements:
-        rows_read += batch.height
-        current = batch.lazy().filter(pl.col("_deleted_at").is_null())
-        sums.append(collected(stock_levels(nw.from_native(current))))
+    for batch in levels:
+        rows_read += batch.rows_read
+        sums.append(batch.rows)
     by_pair = pl.concat(sums, how="vertical_relaxed").group_by("product_id", "warehouse_code")
     rows = by_pair.agg(pl.col("movements").sum(), pl.col("on_hand_units").sum()).select(*_LEVEL)
     return Batch(rows=rows, rows_read=rows_read)
@@ -209,7 +233,11 @@ BUILDERS: Mapping[str, Builder[Any]] = {
         compute=compute_customers,
         full=ByMonth(months=months_of_sales, month=customers_of_month, whole=all_customers),
     ),
-    STOCK_HEALTH.name: Builder(affected=_affected_levels, compute=_compute_stock),
+    STOCK_HEALTH.name: Builder(
+        affected=_affected_levels,
+        compute=_compute_stock,
+        full=ByMonth(months=_months_of_stock, month=_levels_of_month, whole=_all_stock),
+    ),
 }
 """Builders by gold table."""
 

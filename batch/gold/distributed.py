@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deltalake.transaction import AddAction
 
-from batch.gold.builders import BUILDERS, ByMonth
+from batch.gold.builders import BUILDERS
 from batch.gold.silver import Silver, SilverTable
 from batch.gold.task import Batch, Replacement, Task
 from batch.spark.cluster import Cluster
@@ -80,7 +80,7 @@ class GoldJob:
     def _computed(self, name: str, month: str, scratch: Path) -> Month:
         table = GOLD_TABLES[name]
         gold = self.lake.existing("gold", name)
-        batch = by_month(name).month(
+        batch = BUILDERS[name].full.month(
             Task(
                 table=table, gold=gold, silver=self._pinned, since=None, lake=self.lake,
                 scratch=scratch,
@@ -109,20 +109,8 @@ class GoldJob:
         )
 
 
-def by_month(table: str) -> ByMonth:
-    """Return how a table is computed in full.
-
-    Raises:
-        KeyError: not by month.
-    """
-    full = BUILDERS[table].full
-    if full is None:
-        raise KeyError(table)
-    return full
-
-
 def computed_by(cluster: Cluster, tasks: Sequence[Task]) -> dict[str, Full]:
-    """Compute tables in full on a cluster; none is committed. Those not by month are left out.
+    """Compute tables in full on a cluster; none is committed.
 
     Args:
         cluster: whose workers compute.
@@ -132,10 +120,10 @@ def computed_by(cluster: Cluster, tasks: Sequence[Task]) -> dict[str, Full]:
         StopPipelineError: a worker cannot run the project.
         RetryLaterError: Spark or the object store does not answer.
     """
-    chosen = {one.table.name: one for one in tasks if BUILDERS[one.table.name].full}
+    chosen = {one.table.name: one for one in tasks}
     months: dict[str, tuple[str, ...]] = {}
     for name, task in chosen.items():
-        for month in by_month(name).months(task):
+        for month in BUILDERS[name].full.months(task):
             months[month] = (*months.get(month, ()), name)
     found: list[Month] = []
     if months:
@@ -150,7 +138,7 @@ def computed_by(cluster: Cluster, tasks: Sequence[Task]) -> dict[str, Full]:
             places={
                 name: Place.of(task.gold, task.lake.options)
                 for name, task in chosen.items()
-                if by_month(name).whole is None
+                if BUILDERS[name].full.whole is None
             },
         )
         found = [one for part in cluster.run(job) for one in part]
@@ -161,7 +149,7 @@ def computed_by(cluster: Cluster, tasks: Sequence[Task]) -> dict[str, Full]:
 
 
 def _of_table(task: Task, months: Sequence[Month]) -> Full:
-    whole = by_month(task.table.name).whole
+    whole = BUILDERS[task.table.name].full.whole
     if whole is None:
         return Full(months=months)
     batches = (one.batch for one in months if one.batch is not None)

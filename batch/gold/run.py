@@ -156,7 +156,7 @@ class _Run:
     def computed_by(
         self, cluster: Cluster, tables: Iterable[GoldTable]
     ) -> dict[str, tuple[Task, Full]]:
-        """Compute on a cluster what is computed in full, by month, from the pinned silver."""
+        """Compute on a cluster what is computed in full from the pinned silver."""
         tasks = {
             table.name: task
             for table in tables

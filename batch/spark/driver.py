@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from typing import IO, TYPE_CHECKING, Any
 
 from batch.spark.worker import PARTS, RESULTS, fingerprint
+from lakehouse.environment import environment
 from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
 
 if TYPE_CHECKING:
@@ -142,18 +143,45 @@ def run(job: bytes, tasks: int, shards: int) -> list[bytes]:
     Raises:
         Exception: of Spark; `explained` tells what it means.
     """
-    from pyspark.sql import SparkSession  # noqa: PLC0415 - after the thread that ends us
+    return (_run_on_tables if _is_remote() else _run_on_objects)(job, tasks, shards)
+
+
+def _is_remote() -> bool:
+    return "SPARK_REMOTE" in environment()
+
+
+def _run_on_objects(job: bytes, tasks: int, shards: int) -> list[bytes]:
+    """Run a job without Spark SQL, whose Java takes as long to begin as Spark's own."""
+    from pyspark import SparkConf, SparkContext  # noqa: PLC0415
+
+    # Files are compressed already.
+    context = SparkContext.getOrCreate(SparkConf().setIfMissing("spark.shuffle.compress", "false"))
+    expected = fingerprint()
+    found: list[bytes] = (
+        context.parallelize(range(tasks), tasks)
+        .mapPartitions(on_worker("map_tasks", expected, job))
+        # One more for what is for the caller.
+        .partitionBy(shards + 1, lambda shard: shard)
+        .mapPartitions(on_worker("reduce_shard", expected, job))
+        .collect()
+    )
+    return found
+
+
+def _run_on_tables(job: bytes, tasks: int, shards: int) -> list[bytes]:
+    """Run a job by Spark Connect, which has nothing but Spark SQL."""
+    from pyspark.sql import SparkSession  # noqa: PLC0415
 
     spark = SparkSession.builder.getOrCreate()
     expected = fingerprint()
     files = spark.range(0, tasks, 1, tasks).mapInArrow(
-        on_worker("map_tasks", expected, job), _ddl(PARTS)
+        on_worker("map_batches", expected, job), _ddl(PARTS)
     )
     # With a number of partitions: Spark joins partitions that look small to it.
     found = (
         files.repartition(shards, "shard")
         .groupBy("shard")
-        .applyInArrow(on_worker("reduce_shard", expected, job), _ddl(RESULTS))
+        .applyInArrow(on_worker("reduce_table", expected, job), _ddl(RESULTS))
         .collect()
     )
     return [bytes(row["content"]) for row in found]
@@ -171,9 +199,14 @@ def serve(given: IO[bytes], results: IO[bytes]) -> None:
     while (content := jobs.get()) is not None:
         pickle.dump(_done(content), results)
         results.flush()
+    _stop()
+
+
+def _stop() -> None:
+    from pyspark import SparkContext  # noqa: PLC0415
     from pyspark.sql import SparkSession  # noqa: PLC0415
 
-    SparkSession.builder.getOrCreate().stop()
+    (SparkSession.builder if _is_remote() else SparkContext).getOrCreate().stop()
 
 
 def _done(content: bytes) -> list[bytes] | PipelineError:

@@ -15,6 +15,8 @@ from lakehouse.version import distributed_version
 
 PARTS = pa.schema([("shard", pa.int32()), ("name", pa.string()), ("content", pa.binary())])
 RESULTS = pa.schema([("content", pa.binary())])
+_File = tuple[str, bytes]
+"""Name and content."""
 
 
 def fingerprint() -> str:
@@ -29,25 +31,41 @@ def _job(content: bytes) -> Job:
     return job
 
 
-def map_tasks(content: bytes, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Run the tasks with the given numbers; yield their files."""
+def map_tasks(content: bytes, tasks: Iterable[int]) -> Iterator[tuple[int, _File]]:
+    """Run the tasks with the given numbers; yield their files by shard."""
     job = _job(content)
-    tasks = chain.from_iterable(batch.column(0).to_pylist() for batch in batches)
     with retry_later("A Spark worker could not read the lake"):
         # One at a time: each may have hundreds of megabytes.
         for part in chain.from_iterable(map(job.map, tasks)):
-            row = {"shard": part.shard, "name": part.name, "content": part.content}
-            yield pa.RecordBatch.from_pylist([row], schema=PARTS)
+            yield part.shard, (part.name, part.content)
 
 
-def reduce_shard(content: bytes, parts: pa.Table) -> pa.Table:
+def reduce_shard(content: bytes, files: Iterable[tuple[int, _File]]) -> Iterator[bytes]:
+    """Bring the files of one shard together, if there are any."""
+    files = iter(files)
+    for shard, first in files:
+        parts = chain([first], (file for _, file in files))
+        found = (Part(shard=shard, name=name, content=file) for name, file in parts)
+        with retry_later("A Spark worker could not write files"):
+            yield _job(content).reduce(shard, found)
+
+
+# The same for Spark Connect, which knows tables only.
+
+
+def map_batches(content: bytes, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Run the tasks with the given numbers; yield their files."""
+    tasks = chain.from_iterable(batch.column(0).to_pylist() for batch in batches)
+    for shard, (name, file) in map_tasks(content, tasks):
+        row = {"shard": shard, "name": name, "content": file}
+        yield pa.RecordBatch.from_pylist([row], schema=PARTS)
+
+
+def reduce_table(content: bytes, files: pa.Table) -> pa.Table:
     """Bring the files of one shard together."""
-    job = _job(content)
-    shard = parts["shard"][0].as_py()
-    rows = zip(parts["name"], parts["content"], strict=True)
-    found = (Part(shard=shard, name=name.as_py(), content=file.as_py()) for name, file in rows)
-    with retry_later("A Spark worker could not write files"):
-        return pa.table({"content": [job.reduce(shard, found)]}, schema=RESULTS)
+    rows = zip(files["shard"], files["name"], files["content"], strict=True)
+    found = ((shard.as_py(), (name.as_py(), file.as_py())) for shard, name, file in rows)
+    return pa.table({"content": list(reduce_shard(content, found))}, schema=RESULTS)
 
 
 def require_same(expected: str) -> None:

@@ -2,9 +2,7 @@
 
 import pickle
 import random
-
-import polars as pl
-import pyarrow as pa
+from itertools import chain
 
 from batch.spark.worker import map_tasks, reduce_shard
 from lakehouse.errors import RetryLaterError
@@ -13,29 +11,30 @@ AWAY = RetryLaterError("Spark failed: gone")
 
 
 class Here:
-    """A cluster in this process. Tasks may run twice, and their files come in any order."""
+    """A cluster in this process. Tasks may run twice, and their files come in any order.
+
+    It counts its jobs, and keeps the last.
+    """
 
     def __init__(self, seed=0):
         self.draw = random.Random(seed)
-        self.jobs = 0
+        self.jobs, self.job = 0, None
 
     def run(self, job):
-        self.jobs += 1
+        self.jobs, self.job = self.jobs + 1, job
         content = pickle.dumps(job)
         numbers = list(range(job.tasks))
         self.draw.shuffle(numbers)
         for lost in numbers[: job.tasks // 2]:  # an executor that was killed: its task runs again
-            list(map_tasks(content, [pa.record_batch({"id": [lost]})]))
-        found = [
-            batch for n in numbers for batch in map_tasks(content, [pa.record_batch({"id": [n]})])
-        ]
-        rows = pl.DataFrame(pa.Table.from_batches(found)).sample(fraction=1, shuffle=True, seed=1)
+            list(map_tasks(content, [lost]))
+        found = list(chain.from_iterable(map_tasks(content, [n]) for n in numbers))
+        self.draw.shuffle(found)
         done = []
-        for _, parts in rows.group_by("shard"):
-            table = parts.to_arrow().cast(found[0].schema)
+        for shard in dict.fromkeys(shard for shard, _ in found):
+            files = [one for one in found if one[0] == shard]
             for _ in range(self.draw.randint(1, 2)):
-                result = reduce_shard(content, table)
-            done.append(pickle.loads(result["content"][0].as_py()))  # noqa: S301
+                (result,) = reduce_shard(content, files)
+            done.append(pickle.loads(result))  # noqa: S301
         return done
 
 

@@ -113,6 +113,9 @@ def test_a_full_run_on_spark_gives_the_tables_of_one_machine(tmp_path: Path) -> 
     silver, cluster = LocalSilver(tmp_path), Here()
     shop = RandomShop(silver, 3)
     shop.next_batch()
+    # Of this seed's tables, the only one that is not filled.
+    later = movement(-2, "sale", -2, occurred_at=FEBRUARY)
+    silver.merge("cleaned_stock_movements", movement(-1, "receipt", 50), later)
     here, there = run(silver.lake), run(silver.with_gold("spark"), cluster=cluster)
     assert [replace(one, seconds=0) for one in here.values()] == [
         replace(one, seconds=0) for one in there.values()
@@ -120,6 +123,7 @@ def test_a_full_run_on_spark_gives_the_tables_of_one_machine(tmp_path: Path) -> 
     for table in GOLD_TABLES:
         expected = content(silver.lake, table).to_dicts()
         assert content(silver.with_gold("spark"), table).to_dicts() == expected, table
+    assert {name for _, names in cluster.job.months for name in names} == set(GOLD_TABLES)
     rebuild_gold(silver.lake, retention_hours=1, cluster=cluster)
     assert cluster.jobs == 2
     assert_equals_rebuild(silver)

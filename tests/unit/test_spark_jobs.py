@@ -18,6 +18,7 @@ from unittest.mock import MagicMock
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
 from hypothesis import given, settings
@@ -32,8 +33,16 @@ from batch.spark import driver, files
 from batch.spark.cluster import Cluster
 from batch.spark.driver import explained, on_worker
 from batch.spark.files import Place, replace_files
-from batch.spark.job import Part
-from batch.spark.worker import PARTS, fingerprint, require_same
+from batch.spark.job import FOR_CALLER, Part
+from batch.spark.worker import (
+    PARTS,
+    fingerprint,
+    map_batches,
+    map_tasks,
+    reduce_shard,
+    reduce_table,
+    require_same,
+)
 from lakehouse.delta import open_or_create, scan, table_properties
 from lakehouse.environment import environment_of, process_environment
 from lakehouse.errors import AwayError, RetryLaterError, StopPipelineError
@@ -291,6 +300,28 @@ def test_a_worker_without_the_project_gives_one_clear_error(monkeypatch):
     assert "PYSPARK_PYTHON" in str(error)
 
 
+class Echo:
+    """A job whose tasks have a file for each of two shards, which tell what they were given."""
+
+    def map(self, task):
+        for shard in (0, FOR_CALLER):
+            yield Part(shard=shard, name=f"{task}", content=bytes([task]))
+
+    def reduce(self, shard, parts):
+        return pickle.dumps((shard, [(part.name, part.content) for part in parts]))
+
+
+def test_tables_of_spark_connect_hold_what_objects_do():
+    content = pickle.dumps(Echo())
+    objects = [one for one in map_tasks(content, [1, 2]) if one[0] == FOR_CALLER]
+    batches = map_batches(content, [pa.record_batch({"id": [1, 2]})])
+    rows = pa.Table.from_batches(batches).filter(pc.field("shard") == FOR_CALLER)
+    told = [reduce_table(content, rows)["content"][0].as_py(), *reduce_shard(content, objects)]
+    wanted = (FOR_CALLER, [("1", b"\x01"), ("2", b"\x02")])
+    assert [pickle.loads(one) for one in told] == [wanted, wanted]  # noqa: S301
+    assert list(reduce_shard(content, [])) == []
+
+
 class Stops:
     """A job whose first task yields a file before its contract says to stop."""
 
@@ -302,11 +333,20 @@ class Stops:
         raise STOPS
 
 
-@pytest.mark.parametrize("function", ["map_tasks", "reduce_shard"])
-def test_a_job_that_stops_while_spark_reads_its_batches_says_where_and_why(function):
+FILES = pa.table({"shard": [0], "name": ["a"], "content": [b""]}, schema=PARTS)
+
+
+@pytest.mark.parametrize(
+    ("function", "given"),
+    [
+        ("map_tasks", [0]),
+        ("reduce_shard", [(0, ("a", b""))]),
+        ("map_batches", [pa.record_batch({"id": [0]})]),
+        ("reduce_table", FILES),
+    ],
+)
+def test_a_job_that_stops_while_spark_reads_its_batches_says_where_and_why(function, given):
     run = on_worker(function, fingerprint(), pickle.dumps(Stops()))
-    part = pa.table({"shard": [0], "name": ["a"], "content": [b""]}, schema=PARTS)
-    given = part if function == "reduce_shard" else iter([pa.record_batch({"id": [0]})])
     with pytest.raises(RuntimeError) as caught:
         list(run(given))
     error = explained(RuntimeError(f"PythonException: {caught.value}"))
@@ -473,18 +513,21 @@ def test_a_task_of_airflow_ends_its_driver_whether_it_succeeds_or_fails(tmp_path
         assert steps.cluster is None
 
 
-def test_the_driver_runs_job_after_job_and_frees_the_cluster_at_the_end(monkeypatch):
+@pytest.mark.parametrize("remote", [{}, {"SPARK_REMOTE": "sc://127.0.0.1:1"}])
+def test_the_driver_runs_job_after_job_and_frees_the_cluster_at_the_end(monkeypatch, remote):
     jobs = [pickle.dumps(SimpleNamespace(tasks=n, shards=1)) for n in (1, 2)]
     given = io.BytesIO(b"".join(pickle.dumps(job) for job in (*jobs, None)))
-    spark = MagicMock()
-    monkeypatch.setitem(sys.modules, "pyspark", MagicMock())
+    core, spark = MagicMock(), MagicMock()
+    monkeypatch.setitem(sys.modules, "pyspark", core)
     monkeypatch.setitem(sys.modules, "pyspark.sql", spark)
     monkeypatch.setattr(driver, "run", lambda job, *_: [job])
     told = io.BytesIO()
-    driver.serve(given, told)
+    with environment_of(remote):
+        driver.serve(given, told)
     told.seek(0)
     assert [pickle.load(told) for _ in jobs] == [[job] for job in jobs]  # noqa: S301
-    spark.SparkSession.builder.getOrCreate().stop.assert_called_once_with()
+    stops = core.SparkContext, spark.SparkSession.builder
+    assert [one.getOrCreate().stop.call_count for one in stops] == [not remote, bool(remote)]
 
 
 def test_the_driver_ends_if_the_caller_does(monkeypatch):
