@@ -1,10 +1,12 @@
 """Commands for developers: settings, check, test, bench, docs, lock."""
 
 import importlib
+import json
 import subprocess
 import sys
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 from time import monotonic
@@ -273,17 +275,22 @@ def _run_check(command: tuple[str, ...]) -> tuple[subprocess.CompletedProcess[st
 
 def _unit_tests_pass() -> bool:
     console.rule("unit tests", align="left", style="dim")
-    is_passed = not _pytest("tests/unit", "-q", *_SIDE_BY_SIDE, "--cov", "--cov-report=")
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        least = tomllib.load(file)["tool"]["coverage"]["minimum_percent"]
-    told, _ = _run_check(("coverage", "report", "--format=total", "--precision=1"))
-    if told.returncode:
-        console.print(told.stdout.strip(), markup=False)
+    units = ("tests/unit", "-q", *_SIDE_BY_SIDE)
+    if find_spec("slipcover") is None:
+        console.print("Their branch coverage is not measured: this Python has no SlipCover.")
+        return not _pytest(*units)
+    covered = ROOT / "var" / "covered.json"
+    covered.parent.mkdir(exist_ok=True)
+    covered.unlink(missing_ok=True)
+    is_passed = not _pytest(*units, "-p", "tests.unit.branches", f"--branches={covered}")
+    if not covered.exists():
         return False
-    console.print(f"branch coverage of the unit tests: {told.stdout.strip()} % (minimum {least} %)")
-    percent = float(told.stdout)
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        least = tomllib.load(file)["tool"]["slipcover"]["fail-under"]
+    percent = round(json.loads(covered.read_bytes())["summary"]["percent_covered"], 1)
+    console.print(f"branch coverage of the unit tests: {percent} % (minimum {least} %)")
     if percent > least + _SLACK:
-        console.print("Raise the minimum, tool.coverage.minimum_percent in pyproject.toml.")
+        console.print("Raise the minimum, tool.slipcover.fail-under in pyproject.toml.")
     return is_passed and least <= percent <= least + _SLACK
 
 

@@ -1,9 +1,11 @@
 """What stands between a change and the main branch: checks, hooks, CI. They run the same tools."""
 
+import json
 import re
 import shlex
 import subprocess
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import yaml
@@ -45,7 +47,7 @@ def test_ci_calls_the_command_of_the_readme():
 class Tools:
     """In place of all programs: those in `failing` fail."""
 
-    def __init__(self, failing=(), percent="70.4"):
+    def __init__(self, failing=(), percent=70.4):
         self.failing, self.percent, self.calls = failing, percent, []
         self.installed = []
 
@@ -56,12 +58,15 @@ class Tools:
     def run(self, command, **_):
         name = command[0].name
         self.calls.append([name, *map(str, command[1:])])
-        told = self.percent if "report" in command else f"{name} says no"
-        return subprocess.CompletedProcess(command, int(name in self.failing), told)
+        for word in map(str, command):
+            if word.startswith("--branches=") and self.percent is not None:
+                summary = {"summary": {"percent_covered": self.percent}}
+                Path(word.partition("=")[2]).write_text(json.dumps(summary))
+        return subprocess.CompletedProcess(command, int(name in self.failing), f"{name} says no")
 
 
 def run(monkeypatch, tmp_path, tools, *words):
-    (tmp_path / "pyproject.toml").write_text("[tool.coverage]\nminimum_percent = 70.0\n")
+    (tmp_path / "pyproject.toml").write_text("[tool.slipcover]\nfail-under = 70.0\n")
     monkeypatch.setattr(develop, "ROOT", tmp_path)
     monkeypatch.setattr(develop, "installing", tools.installing)
     monkeypatch.setattr(develop.subprocess, "run", tools.run)
@@ -104,7 +109,7 @@ def test_all_checks_run_and_then_all_tests(monkeypatch, tmp_path, words):
     (parts,) = tools.installed
     assert {"minio", "kafka", "airflow", "superset"} < {*parts}
     units, others = runs_of_pytest(tools)
-    assert "--cov" in units
+    assert f"--branches={tmp_path}/var/covered.json" in units
     folders = {f"{tmp_path}/tests/{name}" for name in ("integration", "browser", "faults")}
     assert {*others} >= folders | {*words}
 
@@ -117,13 +122,27 @@ def test_a_named_test_runs_alone(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("percent", "passes"), [("69.9", False), ("70.0", True), ("71.0", True), ("71.1", False)]
+    ("percent", "passes"), [(69.94, False), (70.0, True), (71.04, True), (71.06, False)]
 )
 def test_coverage_of_unit_tests_may_only_rise(monkeypatch, tmp_path, percent, passes):
     result = run(monkeypatch, tmp_path, Tools(percent=percent), "check")
     assert (result.exit_code == 0) is passes
-    assert f"{percent} % (minimum 70.0 %)" in result.output
-    assert ("Raise the minimum" in result.output) is (percent == "71.1")
+    assert f"{percent:.1f} % (minimum 70.0 %)" in result.output
+    assert ("Raise the minimum" in result.output) is (percent > 71.05)
+
+
+def test_tests_that_tell_no_coverage_have_failed(monkeypatch, tmp_path):
+    assert run(monkeypatch, tmp_path, Tools(), "check").exit_code == 0
+    result = run(monkeypatch, tmp_path, Tools(percent=None), "check")
+    assert (result.exit_code, "failed: unit tests" in result.output) == (1, True)
+
+
+def test_unit_tests_run_without_slipcover(monkeypatch, tmp_path):
+    monkeypatch.setattr(develop, "find_spec", lambda _: None)
+    tools = Tools()
+    result = run(monkeypatch, tmp_path, tools, "check")
+    assert (result.exit_code, "is not measured" in result.output) == (0, True)
+    assert runs_of_pytest(tools) == [["pytest", "tests/unit", "-q", "-n", "2"]]
 
 
 def test_fast_checks_run_no_test(monkeypatch, tmp_path):

@@ -211,7 +211,6 @@ def test_a_line_holds_the_price_including_tax(tmp_path: Path) -> None:
 
 @example(gross=-105, percent=Decimal(100))
 @example(gross=105, percent=Decimal(100))
-@pytest.mark.no_cover  # others reach the same branches, and tracing doubles its time
 @settings(max_examples=settings.default.max_examples * 3 // 5)
 @given(
     gross=st.integers(1 - 10**12, 10**12 - 1),
@@ -273,7 +272,6 @@ def test_amounts_are_computed_exactly(one: int, other: int, pieces: int) -> None
 
 @example(_TWICE, _ZONE)
 @example(_SKIPPED, _ZONE)
-@pytest.mark.no_cover  # others reach the same branches, and tracing doubles its time
 @settings(max_examples=settings.default.max_examples * 3 // 5)
 @given(
     st.datetimes(_EARLY, _LATE),

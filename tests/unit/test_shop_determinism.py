@@ -7,8 +7,6 @@ import pytest
 from producers.demand import LiveClock
 from tests.shops import play
 
-# The fixture reaches the same branches, and tracing doubles the time.
-pytestmark = pytest.mark.no_cover
 ORDERS = 600
 
 
