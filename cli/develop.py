@@ -73,6 +73,8 @@ _SERVERS = ("servers", "kafka", "minio", "seaweedfs", "airflow", "superset", "sp
 """Parts of the cache that tests need."""
 _SLACK = 1.0
 """Percentage points by which coverage may exceed its minimum before it has to be raised."""
+_COUNTED_BY = (3, 11)
+"""Python whose compiler the minimum counts lines by: from 3.14 on, annotations are none."""
 _WITH_PROJECT = {"project", "airflow", "spark"}
 """Locks of environments into which the project itself is installed."""
 
@@ -289,6 +291,9 @@ def _unit_tests_pass() -> bool:
     with (ROOT / "pyproject.toml").open("rb") as file:
         least = tomllib.load(file)["tool"]["slipcover"]["fail-under"]
     percent = round(json.loads(covered.read_bytes())["summary"]["percent_covered"], 1)
+    if sys.version_info[:2] != _COUNTED_BY:
+        console.print(f"branch coverage of the unit tests: {percent} % by this Python's lines")
+        return is_passed
     console.print(f"branch coverage of the unit tests: {percent} % (minimum {least} %)")
     if percent > least + _SLACK:
         console.print("Raise the minimum, tool.slipcover.fail-under in pyproject.toml.")

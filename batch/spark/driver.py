@@ -147,18 +147,17 @@ def run(job: bytes, tasks: int, shards: int) -> list[bytes]:
 
 
 def _is_remote() -> bool:
-    return "SPARK_REMOTE" in environment()
+    return bool(environment().get("SPARK_REMOTE"))
 
 
 def _run_on_objects(job: bytes, tasks: int, shards: int) -> list[bytes]:
     """Run a job without Spark SQL, whose Java takes as long to begin as Spark's own."""
-    from pyspark import SparkConf, SparkContext  # noqa: PLC0415
+    from pyspark import SparkContext  # noqa: PLC0415
 
-    # Files are compressed already.
-    context = SparkContext.getOrCreate(SparkConf().setIfMissing("spark.shuffle.compress", "false"))
     expected = fingerprint()
     found: list[bytes] = (
-        context.parallelize(range(tasks), tasks)
+        SparkContext.getOrCreate()
+        .parallelize(range(tasks), tasks)
         .mapPartitions(on_worker("map_tasks", expected, job))
         # One more for what is for the caller.
         .partitionBy(shards + 1, lambda shard: shard)
@@ -203,10 +202,15 @@ def serve(given: IO[bytes], results: IO[bytes]) -> None:
 
 
 def _stop() -> None:
-    from pyspark import SparkContext  # noqa: PLC0415
-    from pyspark.sql import SparkSession  # noqa: PLC0415
+    if _is_remote():
+        from pyspark.sql import SparkSession  # noqa: PLC0415
 
-    (SparkSession.builder if _is_remote() else SparkContext).getOrCreate().stop()
+        SparkSession.builder.getOrCreate().stop()
+    else:
+        # Not in `pyspark-client`, which Connect may be used with.
+        from pyspark import SparkContext  # noqa: PLC0415
+
+        SparkContext.getOrCreate().stop()
 
 
 def _done(content: bytes) -> list[bytes] | PipelineError:

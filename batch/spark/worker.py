@@ -35,7 +35,7 @@ def map_tasks(content: bytes, tasks: Iterable[int]) -> Iterator[tuple[int, _File
     """Run the tasks with the given numbers; yield their files by shard."""
     job = _job(content)
     with retry_later("A Spark worker could not read the lake"):
-        # One at a time: each may have hundreds of megabytes.
+        # One at a time: each may have hundreds of megabytes. Spark holds its files until it ends.
         for part in chain.from_iterable(map(job.map, tasks)):
             yield part.shard, (part.name, part.content)
 

@@ -21,10 +21,14 @@ exec '{java}' "$@"
 """
 _JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 _SHORT_LIVED = f"""spark.ui.enabled false
+spark.shuffle.compress false
 spark.driver.extraJavaOptions {_JAVA}
 spark.executor.extraJavaOptions {_JAVA}
 """
-"""Java only moves files of rows between processes: it need not become fast, but begin soon."""
+"""Java only moves files of rows between processes: it need not become fast, but begin soon.
+
+Most of the files are compressed.
+"""
 
 
 def install_spark(tools: Tools, uv: Path, cache: Cache, result: Path) -> None:

@@ -117,7 +117,7 @@ def _about(name: str, value: float, lines: float):
         return pytest.approx(value, abs=1e-6)
     if name.endswith("_change"):
         # Near none, the cents of each line are a large part of it.
-        return pytest.approx(value, rel=2e-3, abs=1e-5)
+        return pytest.approx(value, rel=2e-3, abs=2e-6)
     if name in RATIOS:
         return pytest.approx(value, rel=2e-3, abs=1e-6)
     return pytest.approx(value, abs=0.01 * lines + 0.005)

@@ -58,4 +58,10 @@ _worker = Worker() if _IS_WORKER else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(_worker or Controller(config.option.branches))
+    if _worker:
+        config.pluginmanager.register(_worker)
+    elif config.option.branches and config.option.tx:
+        config.pluginmanager.register(Controller(config.option.branches))
+    else:
+        message = "Workers measure, and --branches names the file: give it, and -n 1 or more."
+        raise pytest.UsageError(message)

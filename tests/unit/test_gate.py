@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -65,7 +66,11 @@ class Tools:
         return subprocess.CompletedProcess(command, int(name in self.failing), f"{name} says no")
 
 
-def run(monkeypatch, tmp_path, tools, *words):
+def run(monkeypatch, tmp_path, tools, *words, slipcover=True, counts_lines_alike=True):
+    """A command, by a Python that has SlipCover, and by whose lines the minimum is."""
+    monkeypatch.setattr(develop, "find_spec", lambda _: slipcover or None)
+    python = sys.version_info[:2] if counts_lines_alike else (2, 7)
+    monkeypatch.setattr(develop, "_COUNTED_BY", python)
     (tmp_path / "pyproject.toml").write_text("[tool.slipcover]\nfail-under = 70.0\n")
     monkeypatch.setattr(develop, "ROOT", tmp_path)
     monkeypatch.setattr(develop, "installing", tools.installing)
@@ -131,6 +136,12 @@ def test_coverage_of_unit_tests_may_only_rise(monkeypatch, tmp_path, percent, pa
     assert ("Raise the minimum" in result.output) is (percent > 71.05)
 
 
+def test_minimum_is_of_one_python(monkeypatch, tmp_path):
+    tools = Tools(percent=1.0)
+    result = run(monkeypatch, tmp_path, tools, "check", counts_lines_alike=False)
+    assert (result.exit_code, "1.0 % by this Python" in result.output) == (0, True)
+
+
 def test_tests_that_tell_no_coverage_have_failed(monkeypatch, tmp_path):
     assert run(monkeypatch, tmp_path, Tools(), "check").exit_code == 0
     result = run(monkeypatch, tmp_path, Tools(percent=None), "check")
@@ -138,9 +149,8 @@ def test_tests_that_tell_no_coverage_have_failed(monkeypatch, tmp_path):
 
 
 def test_unit_tests_run_without_slipcover(monkeypatch, tmp_path):
-    monkeypatch.setattr(develop, "find_spec", lambda _: None)
     tools = Tools()
-    result = run(monkeypatch, tmp_path, tools, "check")
+    result = run(monkeypatch, tmp_path, tools, "check", slipcover=False)
     assert (result.exit_code, "is not measured" in result.output) == (0, True)
     assert runs_of_pytest(tools) == [["pytest", "tests/unit", "-q", "-n", "2"]]
 
