@@ -67,7 +67,8 @@ LOCKS = {
 }
 """Dependency group in pyproject.toml, by lock file."""
 _SIDE_BY_SIDE = ("-n", "2")
-"""Two workers: one for each core of a small machine."""
+"""Two workers: tests mostly wait for services, so a second stack uses the idle time; a third
+one would slow both down on a small machine."""
 _ON_REAL_SERVICES = ("integration", "browser", "faults")
 _SERVERS = ("servers", "kafka", "minio", "seaweedfs", "airflow", "superset", "spark", "kubernetes")
 """Parts of the cache that tests need."""
@@ -147,9 +148,7 @@ def test(context: typer.Context) -> None:
         # cancels it.
         with installing(cache, silent(), _SERVERS):
             check()
-        # A third one uses what two leave idle while they wait for services: a fifth of two cores.
-        side_by_side = ("-n", "3") if has_room_in_memory() else _SIDE_BY_SIDE
-        arguments += [*side_by_side, *(tests / folder for folder in _ON_REAL_SERVICES)]
+        arguments += [*_SIDE_BY_SIDE, *(tests / folder for folder in _ON_REAL_SERVICES)]
     raise typer.Exit(_pytest(*arguments))
 
 
