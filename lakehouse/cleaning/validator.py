@@ -107,11 +107,13 @@ class Validator:
     def _stop_if_removed(self, validated: pl.DataFrame) -> None:
         if self.entity.on_removed is not OnSchemaChange.STOP:
             return
-        lacking = validated[BROKEN].drop_nulls().str.extract(r"(?:^|,)(\w+)_missing").drop_nulls()
-        if len(lacking):
-            problem = f"{self.entity.table} lacks {lacking[0]} in {len(lacking):,} changes"
-            action = f"Was the column removed? {self.entity.to_correct}"
-            raise StopPipelineError(problem, action)
+        broken = validated[BROKEN].drop_nulls()
+        for column in self.entity.columns:
+            lacking = broken.str.contains(rf"(?:^|,){column.name}_missing\b").sum()
+            if lacking:
+                problem = f"{self.entity.table} lacks {column.name} in {lacking:,} changes"
+                action = f"Was the column removed? {self.entity.to_correct}"
+                raise StopPipelineError(problem, action)
 
     def _stop_if_lacking(self, read: pl.DataFrame) -> None:
         if not isinstance(self.entity, MappedEntity):

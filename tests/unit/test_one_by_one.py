@@ -274,6 +274,17 @@ def test_changes_read_one_by_one_are_what_queries_read(entity, data):
     assert outcome(mixed, polled(found)) == outcome(mixed, found) == outcome(queried, found)
 
 
+def test_of_several_lacking_columns_both_tell_of_the_same():
+    stops = replace(LINES, on_removed=STOP)
+    mixed, queried = both(stops)
+    found = bronze([
+        written(parts_of(LINES, key) | dict.fromkeys(lacking))
+        for key, lacking in enumerate((["order_id"], ["order_line_id", "order_id"], []), 1)
+    ])  # fmt: skip
+    told = {outcome(mixed, polled(found)), outcome(mixed, found), outcome(queried, found)}
+    assert told == {"order_lines lacks order_line_id in 1 changes"}
+
+
 @pytest.mark.parametrize("key", ["", " ", None, "\t"])
 def test_delete_of_an_empty_text_is_what_queries_read(key):
     """Found by the test above, once in many runs."""
