@@ -251,8 +251,9 @@ def _files_of(route: Route, version: int) -> list[str]:
         .collect()
         .to_series()
     )
-    found = (json.loads(line) for line in actions)
-    return [f"{route.bronze_uri}/{action['add']['path']}" for action in found if "add" in action]
+    added = (json.loads(line).get("add") for line in actions)
+    # A compaction writes rows again that were readable before.
+    return [f"{route.bronze_uri}/{one['path']}" for one in added if one and one["dataChange"]]
 
 
 def _metrics(
