@@ -1,7 +1,8 @@
 """A storm: every fault strikes while the shop sells, in random order; then an exact reconcile.
 Those of capture strike beside those of landing.
 
-`--rounds` says how often each fault strikes, `--seed` makes order and moments repeatable.
+`--rounds` says how often each fault strikes, `--seed` makes order and moments repeatable. With
+`--long`, the same on SeaweedFS.
 """
 
 import json
@@ -18,7 +19,7 @@ import pytest
 from psycopg import sql
 
 from lakehouse.postgres import oltp_dsn
-from tests.stacks import tenant
+from tests.stacks import new_stack, tenant
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 PATIENCE_SECONDS = 600  # a bound on waiting, not on being right: machines are busy
@@ -27,10 +28,13 @@ SESSION_SECONDS = 10
 BULK_ROWS = 100_000
 
 
-@pytest.fixture(scope="module")
-def shop():
+@pytest.fixture(
+    scope="module", params=["minio", pytest.param("seaweedfs", marks=pytest.mark.long)]
+)
+def shop(request):
     """A stack up to bronze, its own lander included, quick to flush."""
-    with tenant(LANDING_FLUSH_SECONDS=0.5) as stack:
+    other = {} if request.param == "minio" else {"STACK_STORE": request.param}
+    with (new_stack if other else tenant)(LANDING_FLUSH_SECONDS=0.5, **other) as stack:
         stack.up("lander", "auto-restart")
         yield stack
 
