@@ -1,4 +1,4 @@
-"""Silver rebuilt on a standalone master of Spark with two workers, which read and write MinIO."""
+"""Silver and gold on a standalone master of Spark with two workers, which read and write MinIO."""
 
 import random
 import subprocess
@@ -9,9 +9,11 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+import polars as pl
 import psutil
 import pytest
 
+from batch.gold.run import rebuild_gold
 from batch.reconcile.history import Examples
 from batch.reconcile.silver import compare_silver
 from batch.silver.bronze import BronzeSource
@@ -19,15 +21,19 @@ from batch.silver.rebuild import rebuild_silver
 from batch.silver.run import chosen_entities, consolidate_silver
 from batch.silver.sizes import BatchLimits
 from batch.spark.cluster import Cluster
+from lakehouse.contracts.gold import GOLD_TABLES
 from lakehouse.errors import StopPipelineError
 from lakehouse.lake import Lake
+from lakehouse.object_store import object_store
 from lakehouse.offsets import up_to
 from lakehouse.settings import SparkSettings
 from replay.silver import SilverReplayer
 from stack.catalog import SPARK
+from stack.net import is_listening
 from stack.spark.install import configuration_in, programs_of
 from tests.stacks import free_ports, new_stack
 from tests.unit.bronze_maker import RULES, customers, rows_of
+from tests.unit.gold_shop import LocalSilver, RandomShop
 from tests.unit.test_silver_tables import happen
 
 pytestmark = pytest.mark.integration
@@ -125,6 +131,81 @@ def test_workers_without_the_project_are_told_in_one_message(spark, lake, tmp_pa
     ):
         rebuild(lake, cluster)
     assert contents(lake) == before
+
+
+def gold_of(lake, cluster):
+    """Make gold from all of silver; return its rows and what is told, but for the seconds."""
+    told = rebuild_gold(lake, retention_hours=1, cluster=cluster)
+    rows = {
+        name: pl.scan_delta(lake.open("gold", name)).sort(table.key).collect().to_dicts()
+        for name, table in GOLD_TABLES.items()
+    }
+    return rows, [replace(one, seconds=0) for one in told]
+
+
+@pytest.mark.long
+def test_gold_made_on_spark_is_that_of_one_machine(spark, lake, tmp_path):
+    stack, cluster = spark
+    silver = LocalSilver(tmp_path)
+    random_shop = RandomShop(silver, 7)
+    for _ in range(4):
+        random_shop.next_batch()
+    bucket, folder = lake.silver.removeprefix("s3://"), "of_a_random_shop"
+    store = object_store(stack.minio, stack.secrets, user="admin")
+    for file in filter(Path.is_file, (silver.root / "silver").rglob("*")):
+        name = file.relative_to(silver.root / "silver").as_posix()
+        store.fput_object(bucket, f"{folder}/{name}", str(file))
+    stored = replace(lake, silver=f"{lake.silver}/{folder}")
+    expected = gold_of(silver.lake, None)
+    assert all(expected[0].values())
+    assert gold_of(stored, cluster) == expected
+
+
+@pytest.fixture
+def connect_server(spark, tmp_path):
+    """Settings that name a server of Spark Connect, which runs what it is given on the workers."""
+    _, cluster = spark
+    cluster.close()  # it would hold all cores of the master
+    (port,) = free_ports(1)
+    options = {
+        "spark.connect.grpc.binding.address": "127.0.0.1",
+        "spark.connect.grpc.binding.port": port,
+    }
+    python = cluster.programs["PYSPARK_DRIVER_PYTHON"]
+    where = [python, "-c", "import pyspark; print(pyspark.__path__[0])"]
+    home = subprocess.run(where, capture_output=True, check=True, text=True).stdout.strip()
+    command = [f"{home}/bin/spark-submit", "--master", cluster.settings.master]
+    for name, value in options.items():
+        command += ["--conf", f"{name}={value}"]
+    command += ["--class", "org.apache.spark.sql.connect.service.SparkConnectServer"]
+    log = tmp_path / "server.log"
+    with (
+        log.open("w") as file,
+        subprocess.Popen(
+            [*command, "spark-internal"], env=cluster._environment, stdout=file, stderr=file
+        ) as server,
+    ):
+        try:
+            deadline = time.monotonic() + 120
+            while not is_listening("127.0.0.1", port):
+                assert server.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.2)
+            yield SparkSettings(remote=f"sc://127.0.0.1:{port}")
+        finally:
+            server.terminate()
+
+
+@pytest.mark.long
+def test_a_server_of_spark_connect_gives_the_tables_of_one_machine(spark, lake, connect_server):
+    _, cluster = spark
+    before = contents(lake)
+    lake.open("silver", "enriched_users").delete("customer_id < 9")
+    with replace(cluster, settings=connect_server) as remote:
+        by_connect = rebuild(lake, remote)
+        assert contents(lake) == before
+        assert compared(lake, remote) == compared(lake, None)
+    assert by_connect == rebuild(lake, None)
 
 
 def replay(lake, cluster, folder):
