@@ -28,9 +28,7 @@ SESSION_SECONDS = 10
 BULK_ROWS = 100_000
 
 
-@pytest.fixture(
-    scope="module", params=["minio", pytest.param("seaweedfs", marks=pytest.mark.long)]
-)
+@pytest.fixture(scope="module", params=["minio", pytest.param("seaweedfs", marks=pytest.mark.long)])
 def shop(request):
     """A stack up to bronze, its own lander included, quick to flush."""
     other = {} if request.param == "minio" else {"STACK_STORE": request.param}

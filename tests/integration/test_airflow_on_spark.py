@@ -1,0 +1,56 @@
+"""A first load by Airflow whose tasks are given Spark, by BATCH_ENGINE, and the next run's."""
+
+import re
+
+import pytest
+
+from stack.catalog import SPARK
+from tests.integration.test_airflow import DAG, WAIT_SECONDS, client_of, end_of, reconcile
+from tests.stacks import free_ports, settle, tenant
+
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(1800)]
+
+
+@pytest.fixture(scope="module")
+def shop():
+    """A shop of three days in bronze, workers of Spark, and an Airflow that has done nothing."""
+    with tenant(
+        LANDING_FLUSH_SECONDS=0.5,
+        BATCH_ENGINE="spark",
+        SPARK_MASTER=f"spark://127.0.0.1:{free_ports(1)[0]}",
+        CONSOLIDATION_CHUNK_ROWS=500,  # a table of one batch is not for Spark
+        STACK_START_TIMEOUT_SECONDS=300,
+    ) as stack:
+        stack.up()
+        stack.run("simulate", "--history", 3, "--orders", 400, "--seed", 5, "--dirt", 5)
+        settle(stack)
+        stack.up(*SPARK)
+        stack.run("up", "airflow-dags", "airflow-scheduler", timeout=WAIT_SECONDS)
+        yield stack
+        for name in reversed(SPARK):
+            stack.stop(name)
+
+
+def programs_on(stack):
+    """Ids of all that has run on the master."""
+    told = stack.run("logs", SPARK[0], "-n", 10_000).stdout
+    return set(re.findall(r"Registered app .* with ID (\S+)", told))
+
+
+def end_of_run(stack, client):
+    """Run the DAG; return how many programs of it the master has run."""
+    before = programs_on(stack)
+    assert end_of(client, client.trigger(DAG)).state == "success"
+    return len(programs_on(stack) - before)
+
+
+def test_a_first_load_runs_on_spark_and_what_is_new_does_not(shop):
+    with client_of(shop) as client:
+        client.log_in()
+        # Tables of more than one batch, gold, and the comparison.
+        assert end_of_run(shop, client) >= 4
+        assert reconcile(shop)["exact"]
+        shop.run("simulate", "--orders", 40, "--orders-per-second", 40, "--dirt", 5)
+        settle(shop)
+        assert end_of_run(shop, client) == 1  # the comparison
+    assert reconcile(shop)["exact"]
