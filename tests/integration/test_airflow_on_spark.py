@@ -1,11 +1,11 @@
-"""A first load by Airflow whose tasks are given Spark, by BATCH_ENGINE, and the next run's."""
+"""A first load by Airflow whose tasks are given Spark, by BATCH_ENGINE."""
 
 import re
 
 import pytest
 
 from stack.catalog import SPARK
-from tests.integration.test_airflow import DAG, WAIT_SECONDS, client_of, end_of, reconcile
+from tests.integration.test_airflow import DAG, WAIT_SECONDS, client_of, end_of
 from tests.stacks import free_ports, settle, tenant
 
 pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(1800)]
@@ -37,20 +37,10 @@ def programs_on(stack):
     return set(re.findall(r"Registered app .* with ID (\S+)", told))
 
 
-def end_of_run(stack, client):
-    """Run the DAG; return how many programs of it the master has run."""
-    before = programs_on(stack)
-    assert end_of(client, client.trigger(DAG)).state == "success"
-    return len(programs_on(stack) - before)
-
-
-def test_a_first_load_runs_on_spark_and_what_is_new_does_not(shop):
+def test_a_first_load_runs_on_spark(shop):
     with client_of(shop) as client:
         client.log_in()
-        # Tables of more than one batch, gold, and the comparison.
-        assert end_of_run(shop, client) >= 4
-        assert reconcile(shop)["exact"]
-        shop.run("simulate", "--orders", 40, "--orders-per-second", 40, "--dirt", 5)
-        settle(shop)
-        assert end_of_run(shop, client) == 1  # the comparison
-    assert reconcile(shop)["exact"]
+        # Its last task, which compares all layers, fails where they are not exact.
+        assert end_of(client, client.trigger(DAG)).state == "success"
+    # Tables of more than one batch, gold, and the comparison.
+    assert len(programs_on(shop)) >= 4
