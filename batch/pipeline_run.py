@@ -21,6 +21,7 @@ from batch import live
 from batch.contracts.stored import contracts_of, refresh
 from batch.gold.run import GoldReport, consolidate_gold, rebuild_gold
 from batch.lock import only_one
+from batch.processes import ALONE, Processes
 from batch.runs import Run
 from batch.runs.tables import (
     TableResult,
@@ -85,7 +86,8 @@ class PipelineRun:
             which what a console shows of progress does not.
         lock: lock of each step that writes a layer; none by default, for callers that hold one.
         is_rebuild: build layers from all of the layer below, not only from what is new in it.
-        cluster: of Spark, for what reads all of bronze or silver; None for this process.
+        cluster: of Spark, for what reads all of bronze or silver; None for this machine.
+        processes: of this machine, which validate all of bronze in a rebuild.
     """
 
     lake: Lake
@@ -99,6 +101,7 @@ class PipelineRun:
     lock: Lock = _no_lock
     is_rebuild: bool = False
     cluster: Cluster | None = None
+    processes: Processes = ALONE
 
     @classmethod
     def of_settings(
@@ -120,6 +123,7 @@ class PipelineRun:
             on_warning=on_warning,
             is_rebuild=is_rebuild,
             cluster=cluster,
+            processes=Processes.of_settings(),
         )
 
     @classmethod
@@ -212,7 +216,9 @@ class PipelineRun:
         for entity in chosen:
             is_rebuilt = self._is_rebuilt(entity)
             work = (
-                partial(rebuild_silver, cluster=self.cluster) if is_rebuilt else consolidate_silver
+                partial(rebuild_silver, cluster=self.cluster, processes=self.processes)
+                if is_rebuilt
+                else consolidate_silver
             )
             try:
                 done += work(self.lake, self.rules, [entity], on_progress=self.on_progress)

@@ -9,6 +9,7 @@ from pathlib import Path
 from batch import live
 from batch.lock import only_one
 from batch.pipeline_run import PipelineRun, consolidate
+from batch.processes import ALONE, Processes
 from batch.silver.run import SilverRules
 from batch.spark.cluster import Cluster
 from batch.table_diff import TableDiff
@@ -40,7 +41,8 @@ class Replay:
         workspaces: folder of the folders from which interrupted replays resume.
         code: version of code and contracts; a replay by another version is not resumed.
         on_progress: called with the current step, the amount done, and the total.
-        cluster: of Spark, for silver; None for this process.
+        cluster: of Spark, for silver; None for this machine.
+        processes: of this machine, for silver.
     """
 
     lake: Lake
@@ -51,6 +53,7 @@ class Replay:
     code: str
     on_progress: Progress
     cluster: Cluster | None = None
+    processes: Processes = ALONE
 
     @cached_property
     def kept(self) -> Lake:
@@ -79,6 +82,7 @@ class Replay:
                 folder=folder,
                 alone=lambda: self._alone(part=f"silver {entity.table}"),
                 cluster=self.cluster,
+                processes=self.processes,
                 on_progress=self.on_progress,
             ).run()
 

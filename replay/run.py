@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from batch.contracts.stored import known_contracts
 from batch.lock import first_of
+from batch.processes import Processes
 from batch.runs import Kind, Run, recorded
 from batch.silver.run import SilverRules, chosen_entities
 from batch.spark.cluster import Cluster
@@ -334,4 +335,5 @@ class Replaying:
             code=f"{code_version()} {contracts_version()}",
             on_progress=self.on_progress,
             cluster=self.cluster,
+            processes=Processes.of_settings(),
         )

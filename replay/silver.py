@@ -7,7 +7,7 @@ half done is finished first, so that all tables are at the same offsets.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 from deltalake import DeltaTable
 
+from batch.processes import ALONE, Processes
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import SilverTable
 from batch.silver.distributed import SilverJob
@@ -88,6 +89,7 @@ class SilverReplayer:
         cluster: of Spark, whose workers validate and compare if there is more than one batch. No
             validated changes are kept there: a replay that resumes has only the range and keys of
             the interrupted one. Consolidations of the entity wait for all of it.
+        processes: of this machine, which validate and compare.
         on_progress: called with the progress.
     """
 
@@ -99,6 +101,7 @@ class SilverReplayer:
     alone: Alone
     keys: pl.Series | None = None
     cluster: Cluster | None = None
+    processes: Processes = ALONE
     on_progress: Progress = lambda _what, _done, _total: None
 
     def run(self) -> SilverReplay:
@@ -217,10 +220,16 @@ class SilverReplayer:
     ) -> None:
         left = revalidated.left(ends)
         total = sum(ends.values())
-        for batch in bronze.batches(left, self.rules.batch):
-            behind = count_positions(revalidated.left(ends).values())
-            self.on_progress(f"{self.entity.table}: validating", total - behind, total)
-            revalidated.add(bronze, batch)
+        batches = list(bronze.batches(left, self.rules.batch))
+        validated = partial(self._job(revalidated, bronze).validated, self.folder)
+        done = total - count_positions(left.values())
+        revalidated.forget_the_rest()
+        self.on_progress(f"{self.entity.table}: validating", done, total)
+        found = self.processes.map(validated, enumerate(batches, revalidated.batches))
+        for batch, one in zip(batches, found, strict=True):
+            revalidated.note(batch, read=one.report.read, broken=one.report.quarantined)
+            done += count_positions(batch.values())
+            self.on_progress(f"{self.entity.table}: validating", done, total)
         self.on_progress(f"{self.entity.table}: comparing", total, total)
 
     def _replaced(self, revalidated: Revalidated, bronze: BronzeSource) -> Iterator[TableDiff]:
@@ -228,10 +237,11 @@ class SilverReplayer:
         names = None
         if revalidated.keys is not None:
             names = pl.concat([revalidated.names(), self._kept(_STANDING)]).unique()
+        job = self._job(revalidated, bronze)
         for kind, name, target in self._targets(revalidated, names, bronze):
             put = partial(
-                replace_differing, target, partial(revalidated.of_kind, kind),
-                shards=revalidated.files.count, limits=self.rules.batch,
+                replace_differing, target, partial(job.rows, self.folder, kind),
+                shards=revalidated.files.count, limits=self.rules.batch, processes=self.processes,
             )  # fmt: skip
             yield self._proved(name, target, put)
 
@@ -243,19 +253,11 @@ class SilverReplayer:
         self.on_progress(f"{self.entity.table}: on Spark", 0, 0)
         standing = None if revalidated.keys is None else self._kept(_STANDING)
         targets = list(self._targets(revalidated, standing, bronze))
-        lake = self.lake.afresh()
+        places = {kind: Place.of(one.delta, self.lake.options) for kind, _, one in targets}
+        batches = self._batches(bronze, _ends(tables.current, bronze))
         found = replayed_by(cluster, ReplayJob(
-            validation=SilverJob(
-                tables=SilverTables(lake, self.entity, self.rules.retention_hours),
-                rules=self.rules,
-                run_id="",
-                version=bronze.delta.version(),
-                ends=bronze.ends,
-                batches=self._batches(bronze, _ends(tables.current, bronze)),
-                shards=shards,
-                uncounted={},
-                places={kind: Place.of(one.delta, lake.options) for kind, _, one in targets},
-                keys=revalidated.keys,
+            validation=replace(
+                self._job(revalidated, bronze), batches=batches, places=places, opened=None
             ),
             stored={
                 kind: StoredTable.of(name, one, shards=shards) for kind, name, one in targets
@@ -264,6 +266,21 @@ class SilverReplayer:
         revalidated.read, revalidated.broken = found.read, found.broken
         for kind, name, target in targets:
             yield self._proved(name, target, partial(found.replace, kind, target))
+
+    def _job(self, revalidated: Revalidated, bronze: BronzeSource) -> SilverJob:
+        return SilverJob(
+            tables=SilverTables(self.lake.afresh(), self.entity, self.rules.retention_hours),
+            rules=self.rules,
+            run_id="",
+            version=bronze.delta.version(),
+            ends=bronze.ends,
+            batches=(),
+            shards=revalidated.files.count,
+            uncounted={},
+            places={},
+            keys=revalidated.keys,
+            opened=bronze,
+        )
 
     def _batches(
         self, bronze: BronzeSource, ends: Mapping[EpochPartition, int]

@@ -1,18 +1,20 @@
-"""Silver's rebuild as a job for several machines: validate batches of bronze, then build shards.
+"""Silver's rebuild as a job: validate batches of bronze, then build shards.
 
-The files that `Revalidated` spills to the disk of one machine are what goes between machines.
+Processes of one machine have a folder in common, whose files `Revalidated` spills; between several
+machines, these files are sent.
 """
 
 import pickle
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 from deltalake.transaction import AddAction
+from typing_extensions import override
 
 from batch.silver.bronze import BronzeSource
 from batch.silver.offsets import OffsetRanges, is_within
@@ -57,6 +59,7 @@ class SilverJob:
         uncounted: changes whose rules are not counted yet.
         places: where files of the tables go.
         keys: as in Kafka; other keys are skipped, and the names of these are told. None for all.
+        opened: bronze, if this process has it open. Other processes open it themselves.
     """
 
     tables: SilverTables
@@ -69,6 +72,12 @@ class SilverJob:
     uncounted: OffsetRanges
     places: Mapping[str, Place]
     keys: pl.Series | None = None
+    opened: BronzeSource | None = None
+
+    @override
+    def __getstate__(self) -> dict[str, object]:
+        """Return what can be pickled."""
+        return {one.name: getattr(self, one.name) for one in fields(self)} | {"opened": None}
 
     @property
     def tasks(self) -> int:
@@ -77,17 +86,23 @@ class SilverJob:
 
     def map(self, task: int) -> Iterator[Part]:
         """Validate a batch of bronze."""
-        entity = self.tables.entity
         with tempfile.TemporaryDirectory(prefix="map-") as name:
-            work = self.work(Path(name))
-            validated = work.add(self._bronze, self.batches[task])
-            counts = count_rules(validated.filter(is_within(self.uncounted)), entity, self.run_id)
-            report = SilverReport(entity=entity.table, table=entity.silver)
-            counted = Counted(report=report.plus(validated, entity), rules=counts)
-            yield for_caller(counted)
-            for kind, shard, path in work.files.all():
+            yield for_caller(self.validated(Path(name), (task, self.batches[task])))
+            for kind, shard, path in self.work(Path(name)).files.all():
                 if kind != "names" or self.keys is not None:
                     yield Part(shard=shard, name=f"{kind}/{task}", content=path.read_bytes())
+
+    def validated(self, folder: Path, batch: tuple[int, OffsetRanges]) -> Counted:
+        """Validate a batch, given with its number, into files of a folder."""
+        entity, (number, ranges) = self.tables.entity, batch
+        changes = self.work(folder).spill(self._bronze, ranges, batch=number)
+        rules = count_rules(changes.filter(is_within(self.uncounted)), entity, self.run_id)
+        report = SilverReport(entity=entity.table, table=entity.silver)
+        return Counted(report=report.plus(changes, entity), rules=rules)
+
+    def rows(self, folder: Path, kind: str, shard: int) -> pl.DataFrame:
+        """Return the rows of a shard for a kind of table, from the files of all batches."""
+        return self.work(folder).of_kind(kind, shard)
 
     def reduce(self, shard: int, parts: Iterable[Part]) -> bytes:
         """Write the files of a shard's rows."""
@@ -132,6 +147,8 @@ class SilverJob:
 
     @cached_property
     def _bronze(self) -> BronzeSource:
+        if self.opened is not None:
+            return self.opened
         bronze = self.tables.entity.bronze
         delta = self.tables.lake.existing("bronze", bronze, version=self.version)
         return BronzeSource(delta, self.ends)

@@ -4,6 +4,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from time import monotonic
@@ -11,18 +12,16 @@ from time import monotonic
 import polars as pl
 import pyarrow as pa
 
+from batch.processes import ALONE, Processes
 from batch.silver.bronze import BronzeSource
 from batch.silver.commit import append
 from batch.silver.distributed import Counted, SilverJob, Written
-from batch.silver.offsets import OffsetRanges, is_within, watermarks
+from batch.silver.offsets import OffsetRanges, watermarks
 from batch.silver.replace import overwrite
-from batch.silver.revalidated import Revalidated
 from batch.silver.run import Progress, SilverReport, SilverRules
-from batch.silver.shards import Shards
 from batch.silver.tables import SilverTables
 from batch.spark.cluster import Cluster
 from batch.spark.files import Place, replace_files
-from lakehouse.cleaning.validator import count_rules
 from lakehouse.contracts import Entity
 from lakehouse.contracts.schemas import (
     QUARANTINE_SCHEMA,
@@ -41,6 +40,7 @@ def rebuild_silver(
     entities: Iterable[Entity],
     *,
     cluster: Cluster | None = None,
+    processes: Processes = ALONE,
     on_progress: Progress = lambda _what: None,
 ) -> list[SilverReport]:
     """Validate everything in bronze again, and replace the tables by the result.
@@ -53,7 +53,8 @@ def rebuild_silver(
         rules: settings of the validation.
         entities: what to rebuild, in order.
         cluster: of Spark, whose workers validate and write tables of more than one batch; None
-            for this process.
+            for this machine.
+        processes: of this machine, which validate.
         on_progress: called with a short description of each step.
 
     Raises:
@@ -66,12 +67,16 @@ def rebuild_silver(
     for entity in entities:
         with retry_later(f"silver/{entity.silver} could not be replaced", then="Rebuild it again."):
             tables = SilverTables(lake, entity, rules.retention_hours)
-            done.append(_rebuild(tables, rules, cluster, on_progress))
+            done.append(_rebuild(tables, rules, cluster, processes, on_progress))
     return done
 
 
 def _rebuild(
-    tables: SilverTables, rules: SilverRules, cluster: Cluster | None, on_progress: Progress
+    tables: SilverTables,
+    rules: SilverRules,
+    cluster: Cluster | None,
+    processes: Processes,
+    on_progress: Progress,
 ) -> SilverReport:
     started = monotonic()
     entity = tables.entity
@@ -87,7 +92,10 @@ def _rebuild(
     )
     # A single batch is validated no faster elsewhere, and a driver takes long to begin.
     is_small = len(batches := tuple(bronze.batches(work.ranges, rules.batch))) <= 1
-    report = work.here() if cluster is None or is_small else work.on(cluster, batches)
+    if cluster is None or is_small:
+        report = work.here(processes, batches)
+    else:
+        report = work.on(cluster, batches)
     return replace(report, ranges=work.ranges, seconds=monotonic() - started)
 
 
@@ -109,48 +117,33 @@ class _Work:
     def ranges(self) -> OffsetRanges:
         return up_to(self.bronze.ends)
 
-    def here(self) -> SilverReport:
-        """Rebuild in this process; return what was read and written."""
+    def here(self, processes: Processes, batches: Sequence[OffsetRanges]) -> SilverReport:
+        """Rebuild on this machine; return what was read and written."""
         report = SilverReport(entity=self.entity.table, table=self.entity.silver)
-        counts, uncounted = [], self._uncounted()
+        counts = []
+        job = replace(self._job(batches), opened=self.bronze)
         with tempfile.TemporaryDirectory(prefix="rebuild-") as folder:
-            revalidated = Revalidated(
-                files=Shards(folder=Path(folder), count=self._shards),
-                tables=self.tables,
-                validator=self.rules.validator(self.entity),
-            )
-            for batch in self.bronze.batches(revalidated.left(self.bronze.ends), self.rules.batch):
+            validated = partial(job.validated, Path(folder))
+            self.on_progress(f"{self.entity.silver}: validating")
+            for one in processes.map(validated, enumerate(batches)):
+                counts.append(one.rules)
+                report = report.and_of(one.report)
                 self.on_progress(f"{self.entity.silver}: {report.read:,} changes")
-                validated = revalidated.add(self.bronze, batch)
-                new = validated.filter(is_within(uncounted))
-                counts.append(count_rules(new, self.entity, self.run_id))
-                report = report.plus(validated, self.entity)
             self.on_progress(f"{self.entity.silver}: writing")
             self._commit_counts(counts)
-            return replace(report, merged=self._put_in_place(revalidated))
+            return replace(report, merged=self._put_in_place(partial(job.rows, Path(folder))))
 
     def on(self, cluster: Cluster, batches: Sequence[OffsetRanges]) -> SilverReport:
         """Rebuild on a cluster, whose files this process commits."""
         self.on_progress(f"{self.entity.silver}: {len(batches):,} batches on Spark")
-        lake = self.tables.lake.afresh()
         tables = {
             "quarantine": self.tables.quarantine,
             "history": self.tables.history,
             "current": self.tables.current,
         }
-        job = SilverJob(
-            tables=SilverTables(lake, self.entity, self.rules.retention_hours),
-            rules=self.rules,
-            run_id=self.run_id,
-            version=self.bronze.delta.version(),
-            ends=self.bronze.ends,
-            batches=batches,
-            shards=self._shards,
-            uncounted=self._uncounted(),
-            places={
-                name: Place.of(table.delta, lake.options) for name, table in tables.items() if table
-            },
-        )
+        options = self.tables.lake.options
+        places = {name: Place.of(table.delta, options) for name, table in tables.items() if table}
+        job = replace(self._job(batches), places=places)
         found = list(chain.from_iterable(cluster.run(job)))
         counted = [one for one in found if isinstance(one, Counted)]
         written = [one for one in found if isinstance(one, Written)]
@@ -162,23 +155,41 @@ class _Work:
             report = report.and_of(one.report)
         return replace(report, merged=sum(one.rows for one in written))
 
+    def _job(self, batches: Sequence[OffsetRanges]) -> SilverJob:
+        lake = self.tables.lake.afresh()
+        return SilverJob(
+            tables=SilverTables(lake, self.entity, self.rules.retention_hours),
+            rules=self.rules,
+            run_id=self.run_id,
+            version=self.bronze.delta.version(),
+            ends=self.bronze.ends,
+            batches=batches,
+            shards=self._shards,
+            uncounted=self._uncounted(),
+            places={},
+        )
+
     @property
     def _shards(self) -> int:
         return self.bronze.count_batches(self.bronze.ends, self.rules.batch)
 
-    def _put_in_place(self, revalidated: Revalidated) -> int:
-        """Commit to each table, shard by shard; return the number of current rows."""
+    def _put_in_place(self, rows: Callable[[str, int], pl.DataFrame]) -> int:
+        """Commit to each table, shard by shard; return the number of current rows.
+
+        Args:
+            rows: returns those of a shard, for a kind of table.
+        """
         done, tables, entity = watermarks(self.ranges), self.tables, self.entity
-        quarantined = _Batches(revalidated.quarantine, self._shards, QUARANTINE_SCHEMA)
+        quarantined = _Batches(partial(rows, "quarantine"), self._shards, QUARANTINE_SCHEMA)
         overwrite(
             tables.quarantine.delta, iter(quarantined), quarantined.schema,
             predicate=f"entity = '{entity.table}'",
             watermarks=tables.quarantine.watermarks_alone(self.ranges),
         )  # fmt: skip
         if tables.history is not None:
-            versions = _Batches(revalidated.history, self._shards, history_schema(entity))
+            versions = _Batches(partial(rows, "history"), self._shards, history_schema(entity))
             overwrite(tables.history.delta, iter(versions), versions.schema, watermarks=done)
-        current = _Batches(revalidated.current, self._shards, silver_schema(entity))
+        current = _Batches(partial(rows, "current"), self._shards, silver_schema(entity))
         overwrite(tables.current.delta, iter(current), current.schema, watermarks=done)
         return current.rows
 

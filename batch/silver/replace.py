@@ -8,7 +8,7 @@ these are many, the table is rewritten shard by shard.
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +16,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 from batch.merge import replace_rows
+from batch.processes import ALONE, Processes
 from batch.silver.commit import partitions_with
 from batch.silver.offsets import OffsetRanges, is_within
 from batch.silver.shards import Shards
@@ -24,6 +25,8 @@ from batch.table_diff import Differences, compare
 from lakehouse.contracts.schemas import COORDINATE
 from lakehouse.delta import CHECKPOINTS, scan, schema_of, with_watermarks, writer_of
 from lakehouse.digest import Digest
+
+_STORED = "stored"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,26 +163,37 @@ class ShardDiff:
 
 
 def replace_differing(
-    target: Target, fresh: Callable[[int], pl.DataFrame], *, shards: int, limits: BatchLimits
+    target: Target,
+    fresh: Callable[[int], pl.DataFrame],
+    *,
+    shards: int,
+    limits: BatchLimits,
+    processes: Processes = ALONE,
 ) -> ShardDiff:
     """Bring the table to the state of `fresh` in one commit, or in none if it is already there.
 
     Args:
         target: the table.
-        fresh: returns the rows of a shard.
+        fresh: returns the rows of a shard. It can be pickled.
         shards: number of shards.
         limits: how many differing rows to hold in memory at most.
+        processes: compare shards.
 
     Raises:
         DeltaError: a conflict with another commit, or the store does not answer.
     """
+    rows = target.scope(target.rows())
     with tempfile.TemporaryDirectory(prefix="replace-") as folder:
-        stored = _Stored(target=target, files=Shards(folder=Path(folder), count=shards))
-        diffs = (
-            ShardDiff.of(target.identity, fresh(shard), stored.shard(shard), limits)
-            for shard in range(shards)
-        )
-        diff = reduce(lambda one, other: one.plus(other, limits), diffs)
+        if shards == 1:
+            diff = ShardDiff.of(target.identity, fresh(0), rows.collect(), limits)
+        else:
+            files = Shards(folder=Path(folder), count=shards)
+            for number, batch in enumerate(rows.collect_batches(maintain_order=False)):
+                files.spill(batch, _STORED, target.sharded_by, batch=number)
+            stored = partial(files.read, _STORED, schema=rows.collect_schema())
+            compared = partial(_compared, target.identity, fresh, stored, limits)
+            diffs = processes.map(compared, range(shards))
+            diff = reduce(lambda one, other: one.plus(other, limits), diffs)
     if diff.is_rewritten:
         _overwrite_shards(target, fresh, shards)
     else:
@@ -187,23 +201,14 @@ def replace_differing(
     return diff
 
 
-@dataclass(kw_only=True)
-class _Stored:
-    """Rows of the table in the scope, sharded like the new rows."""
-
-    target: Target
-    files: Shards
-
-    def __post_init__(self) -> None:
-        self._rows = self.target.scope(self.target.rows())
-        if self.files.count > 1:
-            for number, batch in enumerate(self._rows.collect_batches(maintain_order=False)):
-                self.files.spill(batch, "stored", self.target.sharded_by, batch=number)
-
-    def shard(self, number: int) -> pl.DataFrame:
-        if self.files.count == 1:
-            return self._rows.collect()
-        return self.files.read("stored", number, self._rows.collect_schema())
+def _compared(
+    identity: Sequence[str],
+    fresh: Callable[[int], pl.DataFrame],
+    stored: Callable[[int], pl.DataFrame],
+    limits: BatchLimits,
+    shard: int,
+) -> ShardDiff:
+    return ShardDiff.of(identity, fresh(shard), stored(shard), limits)
 
 
 def _merge(target: Target, rows: pl.DataFrame, gone: pl.DataFrame) -> None:

@@ -80,25 +80,30 @@ class Revalidated:
             if offsets.start < offsets.stop
         }
 
-    def add(self, bronze: BronzeSource, ranges: OffsetRanges) -> pl.DataFrame:
-        """Validate the changes in the next ranges, and return them."""
-        # A process that was killed here may have validated other ranges.
+    def forget_the_rest(self) -> None:
+        """Delete what a process that was killed here may have validated beyond what it noted."""
         self.files.forget(self.batches)
+
+    def spill(self, bronze: BronzeSource, ranges: OffsetRanges, *, batch: int) -> pl.DataFrame:
+        """Validate the changes in these ranges into files of a batch, and return them."""
         records = bronze.read(ranges, keys=self.keys)
         ends = {partition: offsets.stop for partition, offsets in ranges.items()}
         validated = self.validator.validate(records, lambda keys: bronze.of_keys(keys, ends))
-        self._write_valid(validated.filter(pl.col(BROKEN).is_null()))
+        self._write_valid(validated.filter(pl.col(BROKEN).is_null()), batch)
         key = self.validator.entity.key
         quarantined = pl.DataFrame(self.tables.quarantined(validated, records))
-        self.files.spill(quarantined, "quarantine", "_offset", batch=self.batches)
+        self.files.spill(quarantined, "quarantine", "_offset", batch=batch)
         names = validated.select(key).unique().drop_nulls()
-        self.files.spill(names, "names", key, batch=self.batches)
-        self.batches += 1
-        self.read += validated.height
-        self.broken += quarantined.height
-        self._positions |= ends
-        write_json(self._notes, self._kept())
+        self.files.spill(names, "names", key, batch=batch)
         return validated
+
+    def note(self, ranges: OffsetRanges, *, read: int, broken: int) -> None:
+        """Note that the next batch is in files: its ranges, and its numbers of changes."""
+        self.batches += 1
+        self.read += read
+        self.broken += broken
+        self._positions |= {partition: offsets.stop for partition, offsets in ranges.items()}
+        write_json(self._notes, self._kept())
 
     def require_kept(self) -> None:
         """Raise if another process has cleared or used the folder.
@@ -141,13 +146,13 @@ class Revalidated:
     def _valid(self, shard: int) -> pl.DataFrame:
         return self.files.read("valid", shard, self.schema)
 
-    def _write_valid(self, valid: pl.DataFrame) -> None:
+    def _write_valid(self, valid: pl.DataFrame, batch: int) -> None:
         if self.validator.entity.history is None:
             # Only the last change of a key matters.
             newest = latest(nw.from_native(valid.lazy()), self.validator.entity.key)
             valid = collected(newest)
         rows = valid.select(self.schema.names())
-        self.files.spill(rows, "valid", self.validator.entity.key, batch=self.batches)
+        self.files.spill(rows, "valid", self.validator.entity.key, batch=batch)
 
     @property
     def _notes(self) -> Path:

@@ -41,10 +41,11 @@ class Shards:
         frames = [pl.read_ipc(file) for file in files]
         return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
 
-    def forget(self, batch: int) -> None:
-        """Delete the rows of one batch."""
-        for file in self.folder.glob(f"*-{batch:06}.arrow"):
-            file.unlink()
+    def forget(self, first: int) -> None:
+        """Delete the rows of a batch, and of all after it."""
+        for file in self.folder.glob("*-*-*.arrow"):
+            if int(file.stem.rpartition("-")[2]) >= first:
+                file.unlink()
 
     def _by_shard(self, rows: pl.DataFrame, by: str) -> Iterator[tuple[int, pl.DataFrame]]:
         if self.count == 1:

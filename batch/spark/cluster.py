@@ -2,23 +2,17 @@
 
 import pickle
 import socket
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
+from batch.child import Child, EndedError
 from batch.spark.driver import cannot_run
 from batch.spark.job import Job
 from lakehouse.environment import process_environment
 from lakehouse.errors import AwayError, PipelineError, RetryLaterError
-from lakehouse.settings import ROOT, BatchSettings, SparkSettings
-
-_LINES = 8
-_SECONDS_TO_END = 20
+from lakehouse.settings import BatchSettings, SparkSettings
 
 
 @dataclass(kw_only=True)
@@ -108,19 +102,11 @@ class Cluster:
 
 
 class _Driver:
-    """The driver, a process of its own: whatever ends this one, ends it, too."""
+    """The driver, a process of its own."""
 
     def __init__(self, python: str, environment: Mapping[str, str]) -> None:
-        self._log = tempfile.NamedTemporaryFile(prefix="spark-")  # noqa: SIM115 - as long as this
         try:
-            self._process = subprocess.Popen(
-                [python, "-P", "-m", "batch.spark.driver"],
-                cwd=ROOT,
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._log,
-            )
+            self._child = Child(python, "batch.spark.driver", environment)
         except OSError as error:
             raise cannot_run(error) from error
 
@@ -132,49 +118,20 @@ class _Driver:
             RetryLaterError: the driver has ended.
         """
         try:
-            self._send(pickle.dumps(job))
-            found = pickle.load(self._pipes[1])  # noqa: S301 - of our driver
-        except (EOFError, OSError, pickle.UnpicklingError):
-            status = self._process.wait()
-            problem = f"Spark's driver ended with status {status}: {self._last_lines}"
+            found = self._child.ask(pickle.dumps(job))
+        except EndedError as error:
+            problem = f"Spark's driver ended with {error}"
             raise RetryLaterError(problem, "Run the same command again.") from None
         if isinstance(found, PipelineError):
-            end = f"Its log ends with: {self._last_lines}"
+            end = f"Its log ends with: {self._child.last_lines}"
             raise type(found)(found.told.problem, found.told.action or end)
         jobs_results: list[bytes] = found
         return jobs_results
 
     def end(self) -> None:
         """End it, and its session."""
-        with suppress(OSError, subprocess.TimeoutExpired):
-            self._send(None)
-            self._pipes[0].close()
-            self._process.wait(_SECONDS_TO_END)
-        self.kill()
+        self._child.end()
 
     def kill(self) -> None:
         """End it at once."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in self._pipes:
-            with suppress(OSError):
-                pipe.close()
-        self._log.close()
-
-    def _send(self, job: bytes | None) -> None:
-        pickle.dump(job, self._pipes[0])
-        self._pipes[0].flush()
-
-    @property
-    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
-        given, told = self._process.stdin, self._process.stdout
-        if given is None or told is None:
-            message = "it was started with pipes"
-            raise AssertionError(message)
-        return given, told
-
-    @property
-    def _last_lines(self) -> str:
-        """Return the last lines of its log, without the places of Java's traces."""
-        lines = Path(self._log.name).read_text(errors="replace").splitlines()
-        return " / ".join([one for one in lines if not one.lstrip().startswith("at ")][-_LINES:])
+        self._child.kill()

@@ -5,17 +5,13 @@ error, to its standard output. It ends when its input does, so that it does not 
 Jobs have the object store's keys: they are in no file.
 """
 
-import os
 import pickle
 import re
-import sys
-import threading
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from queue import SimpleQueue
 from typing import IO, TYPE_CHECKING, Any
 
+from batch.child import pipes, serve
 from batch.spark.worker import PARTS, RESULTS, fingerprint
 from lakehouse.environment import environment
 from lakehouse.errors import PipelineError, RetryLaterError, StopPipelineError
@@ -191,16 +187,6 @@ def _ddl(schema: "pa.Schema") -> str:
     return ", ".join(f"{one.name} {kinds.get(str(one.type), one.type)}" for one in schema)
 
 
-def serve(given: IO[bytes], results: IO[bytes]) -> None:
-    """Run jobs until there are no more, and free what the session holds of the cluster."""
-    jobs: SimpleQueue[bytes | None] = SimpleQueue()
-    threading.Thread(target=_receive, args=[jobs, given], daemon=True).start()
-    while (content := jobs.get()) is not None:
-        pickle.dump(_done(content), results)
-        results.flush()
-    _stop()
-
-
 def _stop() -> None:
     if _is_remote():
         from pyspark.sql import SparkSession  # noqa: PLC0415
@@ -221,19 +207,12 @@ def _done(content: bytes) -> list[bytes] | PipelineError:
         return explained(error)
 
 
-def _receive(jobs: "SimpleQueue[bytes | None]", given: IO[bytes]) -> None:
-    """Pass on what the caller sends; end this process if the caller is gone."""
-    with suppress(EOFError, OSError):
-        while True:
-            job = pickle.load(given)  # noqa: S301 - of the caller
-            jobs.put(job)
-            if job is None:
-                return
-    os._exit(1)
+def run_jobs(given: IO[bytes], told: IO[bytes]) -> None:
+    """Run jobs until there are no more, and free what the session holds of the cluster."""
+    serve(given, told, _done)
+    _stop()
 
 
 if __name__ == "__main__":
-    with os.fdopen(os.dup(1), "wb") as told:
-        # What Spark prints is for the log.
-        os.dup2(2, 1)
-        serve(sys.stdin.buffer, told)
+    with pipes() as (given, told):
+        run_jobs(given, told)

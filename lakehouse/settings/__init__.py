@@ -12,6 +12,7 @@ from lakehouse.settings.programs import (
     ReconcileSettings,
     ShopSettings,
     SparkSettings,
+    cores,
 )
 from lakehouse.settings.retired import require_names_of_data, retired_warnings
 from lakehouse.settings.servers import (
@@ -41,7 +42,7 @@ __all__ = [
     "ConsolidationSettings", "ContractSettings", "KafkaSettings", "LandingSettings", "LiveSettings",
     "LogSettings", "MinioSettings", "MonitoringSettings", "OltpSettings", "ReconcileSettings",
     "Settings", "ShopSettings", "SparkSettings", "SslSettings", "StackSettings", "SupersetSettings",
-    "WarehouseSettings", "default_cache_dir", "default_data_dir", "default_uv", "is_root",
+    "WarehouseSettings", "cores", "default_cache_dir", "default_data_dir", "default_uv", "is_root",
     "open_to_all", "require_names_of_data", "retired_warnings", "settings_in_environment",
     "socket_path",
 ]  # fmt: skip

@@ -1,5 +1,7 @@
 """Settings of the pipeline's own programs."""
 
+import os
+import sys
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -9,6 +11,13 @@ from lakehouse.settings.base import ROOT, Settings
 from lakehouse.variables import AbsolutePath, Currency, TimeZone, setting
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+def cores() -> int:
+    """Return how many cores this process may run on; all of them, where no system call says."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class ShopSettings(Settings):
@@ -114,6 +123,14 @@ class BatchSettings(Settings):
         "local",
         "What computes silver and gold from scratch, and compares silver to bronze: here or Spark.",
         change="When one machine is too slow to read all of bronze.",
+    )
+    processes: int = setting(
+        min(4, cores()),
+        "Processes that validate changes again when silver is rebuilt, or replayed into.",
+        change="When memory is short: each process holds up to CONSOLIDATION_CHUNK_ROWS changes.",
+        unit="processes",
+        ge=1,
+        shown="one for each core, at most 4",
     )
 
 

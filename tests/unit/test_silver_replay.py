@@ -299,26 +299,26 @@ def test_replay_that_was_killed_continues_where_it_stopped(tmp_path, monkeypatch
     was = contents(lake)
     damage(lake, "other")
     batches = []
-    original = Revalidated.add
+    original = Revalidated.spill
 
-    def dying(revalidated, bronze, ranges):
+    def dying(revalidated, bronze, ranges, *, batch):
         if len(batches) == moment:
             raise KeyboardInterrupt
         batches.append(ranges)
-        return original(revalidated, bronze, ranges)
+        return original(revalidated, bronze, ranges, batch=batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Revalidated, "add", dying)
+        patch.setattr(Revalidated, "spill", dying)
         with pytest.raises(KeyboardInterrupt):
             replayer(lake, tmp_path, rows=2).run()
     first = list(batches)
     batches.clear()
 
-    def watching(revalidated, bronze, ranges):
+    def watching(revalidated, bronze, ranges, *, batch):
         batches.append(ranges)
-        return original(revalidated, bronze, ranges)
+        return original(revalidated, bronze, ranges, batch=batch)
 
-    monkeypatch.setattr(Revalidated, "add", watching)
+    monkeypatch.setattr(Revalidated, "spill", watching)
     done = replayer(lake, tmp_path, rows=2).run()
     assert contents(lake) == was
     assert done.read == len(SCRIPT)

@@ -24,7 +24,7 @@ from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch import pipeline_run
+from batch import child, pipeline_run
 from batch.pipeline_run import PipelineRun
 from batch.silver.rebuild import rebuild_silver
 from batch.silver.run import chosen_entities, consolidate_silver
@@ -525,7 +525,7 @@ def test_the_driver_runs_job_after_job_and_frees_the_cluster_at_the_end(monkeypa
     monkeypatch.setattr(driver, "run", lambda job, *_: [job])
     told = io.BytesIO()
     with environment_of(remote):
-        driver.serve(given, told)
+        driver.run_jobs(given, told)
     told.seek(0)
     assert [pickle.load(told) for _ in jobs] == [[job] for job in jobs]  # noqa: S301
     stopped = spark.SparkSession.builder if is_remote else core.SparkContext
@@ -534,8 +534,8 @@ def test_the_driver_runs_job_after_job_and_frees_the_cluster_at_the_end(monkeypa
 
 def test_the_driver_ends_if_the_caller_does(monkeypatch):
     ended = []
-    monkeypatch.setattr(driver.os, "_exit", ended.append)
-    driver._receive(SimpleQueue(), io.BytesIO())
+    monkeypatch.setattr(child.os, "_exit", ended.append)
+    child.receive(SimpleQueue(), io.BytesIO())
     assert ended == [1]
 
 
