@@ -1,7 +1,6 @@
 """Settings of the pipeline's own programs."""
 
 import os
-import sys
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -15,9 +14,8 @@ _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 def cores() -> int:
     """Return how many cores this process may run on; all of them, where no system call says."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 class ShopSettings(Settings):
